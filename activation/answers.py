@@ -1,0 +1,45 @@
+"""What the reader answers."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """One customer as published. `fields` are texts (docs/redis-contract.md says how each type is written)."""
+
+    customer_id: str
+    fields: dict[str, str]
+    audiences: tuple[str, ...]
+    version: int
+    """Publication that last changed this profile."""
+    as_of: datetime
+    """Instant (naive UTC) up to which events are in this profile: no later publication found it changed."""
+    age: timedelta | None
+    """`now - as_of`, where `now` was given."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AudienceDescription:
+    """The version of an audience that readers see."""
+
+    name: str
+    version: int
+    count: int
+    checksum: str
+    as_of: datetime
+    definition_hash: str
+    build: int
+    published_at: datetime
+    age: timedelta | None
+    pinned_version: int | None
+    kept_versions: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MembersPage:
+    """Some members of one version; `next_cursor` is None on the last page."""
+
+    version: int
+    customer_ids: tuple[str, ...]
+    next_cursor: str | None

@@ -1,0 +1,151 @@
+"""Publish one audience version: built beside the old one, then set, manifest and pointer switch in one step."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+import pyarrow as pa
+import redis
+
+from activation import keys, resp, scripts
+from activation.audience_plan import Mode, Plan, Target, plan_publication, refuse_stale, target_version
+from activation.command_stream import CommandStream
+from activation.errors import PublicationError
+from activation.published_values import check_numbers, instant_text, text
+from activation.session import Session, publishing
+
+OnStep = Callable[[str], None]
+_MEMBERS_PER_COMMAND = 1000
+_MEMBERS_PER_PAGE = 10_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class PublicationReport:
+    """What one call of publish_audience did. Counts are customers; bytes and commands are what bulk writing sent."""
+
+    name: str
+    version: int
+    mode: Mode
+    count: int
+    added: int
+    removed: int
+    unchanged: int
+    bytes_sent: int
+    commands_sent: int
+    seconds: float
+    pinned_version: int | None
+    """Version a rollback holds the pointer at; None = readers see the version just published."""
+
+
+def publish_audience(
+    client: redis.Redis,
+    *,
+    name: str,
+    version: int,
+    build: int,
+    members: pa.Array | pa.ChunkedArray,
+    as_of: datetime,
+    definition_hash: str,
+    published_at: datetime,
+    keep_versions: int = 3,
+    on_step: OnStep | None = None,
+) -> PublicationReport:
+    """Make `members` (customer ids, distinct) the version `version` of audience `name`; readers see old or new, whole.
+
+    Sends the difference to the newest version in Redis where that version's set still matches its own manifest, else
+    everything. Repeating a call is harmless, also after a crash: it finishes and clears what was left. While a
+    rollback is pinned, the version is stored but the pointer stays (`report.pinned_version`). `as_of` and
+    `published_at` are naive UTC; `on_step` is called with the name of each step reached.
+    Raises StalePublisherError for an older build or version, PublicationError when Redis fails, ValueError for a
+    name, id or number that cannot be published.
+    """
+    started = time.perf_counter()
+    reached = on_step or (lambda _step: None)
+    check_numbers(version=version, build=build)
+    if keep_versions < 1:
+        raise ValueError(f"keep_versions is {keep_versions}; at least the current version must be kept.")
+    with publishing(client, f"audience {name!r}") as session:
+        target = target_version(name=name, version=version, build=build, members=members, token=session.token)
+        manifest = {
+            "version": str(version),
+            "count": str(len(target.members)),
+            "checksum": target.checksum,
+            "as_of": instant_text(as_of),
+            "definition_hash": definition_hash,
+            "build": str(build),
+            "published_at": instant_text(published_at),
+        }
+        plan = plan_publication(session.redis, target)
+        reached("planned")
+        with session.stream() as stream:
+            if plan.mode != "nothing":
+                _build(stream, target, plan, reached)
+            pinned = _switch(session, target, plan, manifest=manifest, keep_versions=keep_versions)
+        reached("switched")
+        return PublicationReport(
+            name=name,
+            version=version,
+            mode=plan.mode,
+            count=len(target.members),
+            added=len(plan.added),
+            removed=len(plan.removed),
+            unchanged=len(target.members) - len(plan.added),
+            bytes_sent=stream.bytes_sent,
+            commands_sent=stream.commands_sent,
+            seconds=time.perf_counter() - started,
+            pinned_version=pinned,
+        )
+
+
+def _build(stream: CommandStream, target: Target, plan: Plan, reached: OnStep) -> None:
+    registry = keys.audience_staging_registry_key(target.name)
+    stream.send(resp.command("ZADD", registry, target.build, target.staging), count=1)
+    reached("registered")
+    if plan.base_version is not None:
+        base = keys.audience_set_key(target.name, plan.base_version)
+        stream.send(resp.command("COPY", base, target.staging), count=1)
+        reached("copied")
+    for name, members in ((b"SREM", plan.removed), (b"SADD", plan.added)):
+        for number, (count, commands) in enumerate(_set_commands(name, target.staging, members)):
+            for part in commands[:-1]:
+                stream.send(part, count=0)
+            stream.send(commands[-1], count=1)
+            reached(f"{name.decode().lower()} {(number * _MEMBERS_PER_COMMAND + count) * 100 // len(members)} %")
+    stream.wait()
+    reached("staged")
+
+
+def _set_commands(name: bytes, key: str, members: pa.Array) -> Iterator[tuple[int, list[bytes | memoryview]]]:
+    if not len(members):
+        return
+    rows = resp.joined(resp.bulk_pieces(members))
+    for count, arguments in resp.row_slices(rows, _MEMBERS_PER_COMMAND):
+        yield count, [resp.header(name, count + 2) + resp.bulk(key.encode()), arguments]
+
+
+def _switch(
+    session: Session, target: Target, plan: Plan, *, manifest: dict[str, str], keep_versions: int
+) -> int | None:
+    answer, *rest = session.redis.eval(
+        scripts.SWITCH_AUDIENCE,
+        2,
+        keys.audience_prefix(target.name),
+        keys.AUDIENCE_NAMES,
+        target.version,
+        target.build,
+        len(target.members),
+        keep_versions,
+        "" if plan.mode == "nothing" else target.staging,
+        "" if plan.damaged_version is None else plan.damaged_version,
+        target.name,
+        *(part for field in manifest.items() for part in field),
+    )
+    if answer == b"stale":
+        refuse_stale(target, newest=text(rest[0]), build=text(rest[1]))
+    if answer == b"overtaken":
+        raise PublicationError(
+            f"Another publication of audience {target.name!r} ran at the same time and removed what this one had "
+            "prepared; nothing was switched, publish again."
+        )
+    return int(rest[0]) if rest[0] else None

@@ -1,0 +1,160 @@
+"""What a shop reads from Redis: profiles by any identifier, audiences and their members. See docs/redis-contract.md.
+
+Every question is one Lua call: pointer, manifest and set (or identifier, redirect and hash) are read at one moment, so
+an answer comes from one whole version also while the next one is being published.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any
+
+import redis
+
+from activation import keys, lookup_scripts
+from activation.answers import AudienceDescription, MembersPage, Profile
+from activation.errors import AudienceChangedError, NotPublishedError
+from activation.published_values import instant, text
+from identity.normalise import normalise
+
+Normalise = Callable[[str, str, str], str | None]
+
+
+class Reader:
+    """Reads what Weft published to Redis. Safe to share between threads; keeps no state.
+
+    `default_country` is the calling code of phone numbers written the national way, `normalise` what brings an
+    identifier into the form it was published in (None = it is none of that type): both as the pipeline uses them.
+    """
+
+    def __init__(self, client: redis.Redis, *, default_country: str = "49", normalise: Normalise = normalise) -> None:
+        self._normalise = normalise
+        self._default_country = default_country
+        self._find_profile = client.register_script(lookup_scripts.FIND_PROFILE)
+        self._is_member = client.register_script(lookup_scripts.IS_MEMBER)
+        self._describe = client.register_script(lookup_scripts.DESCRIBE_AUDIENCE)
+        self._page = client.register_script(lookup_scripts.PAGE_OF_MEMBERS)
+        self._client = client
+
+    def profile(self, identifier_type: str, value: str, *, now: datetime | None = None) -> Profile | None:
+        """The customer an identifier leads to, or None where no customer has it; merged ids are followed.
+
+        `now` (naive UTC) fills `age`. Raises NotPublishedError while profiles have never been published whole and this
+        one is not there: "not yet published" is no "unknown customer"."""
+        given = self._normalised(identifier_type, value)
+        if given is None:
+            return None
+        kind = "profile" if identifier_type == keys.CUSTOMER_ID_TYPE else "identifier"
+        found, flat, version, as_of, _state = self._find_profile(
+            keys=[keys.identifier_key(identifier_type, given)],
+            args=[
+                kind,
+                given,
+                keys.PROFILE_PREFIX,
+                keys.identifier_key(keys.CUSTOMER_ID_TYPE, ""),
+                keys.PROFILES_MANIFEST,
+            ],
+        )
+        if found is None:
+            if version is None:
+                raise NotPublishedError("Redis holds no complete publication of profiles; run the publication first.")
+            return None
+        return _profile(text(found), _pairs(flat), confirmed_as_of=text(as_of), now=now)
+
+    def audience_names(self) -> tuple[str, ...]:
+        """The names of all published audiences, sorted."""
+        return tuple(sorted(text(name) for name in self._client.smembers(keys.AUDIENCE_NAMES)))
+
+    def audience(self, name: str, *, now: datetime | None = None) -> AudienceDescription:
+        """Manifest, size, age and pin of an audience's current version. Raises NotPublishedError."""
+        manifest, pinned, kept = _published(name, self._describe(keys=[keys.audience_prefix(name)]))
+        fields = _pairs(manifest)
+        as_of = instant(fields["as_of"])
+        return AudienceDescription(
+            name=name,
+            version=int(fields["version"]),
+            count=int(fields["count"]),
+            checksum=fields["checksum"],
+            as_of=as_of,
+            definition_hash=fields["definition_hash"],
+            build=int(fields["build"]),
+            published_at=instant(fields["published_at"]),
+            age=None if now is None else now - as_of,
+            pinned_version=int(text(pinned)) if pinned else None,
+            kept_versions=tuple(int(text(version)) for version in kept),
+        )
+
+    def is_member(self, name: str, customer_id: str) -> bool:
+        """Whether a customer is in an audience's current version. Raises NotPublishedError, as for an emptied Redis."""
+        (answer,) = _published(name, self._is_member(keys=[keys.audience_prefix(name)], args=[customer_id]))
+        return bool(answer)
+
+    def members(self, name: str, *, page_size: int = 1000) -> Iterator[str]:
+        """Each member of the version that is current at the first page, once, in no order.
+
+        Raises NotPublishedError; AudienceChangedError if that version is dropped before the last page (three newer
+        publications meanwhile)."""
+        seen: set[str] = set()
+        cursor: str | None = None
+        while True:
+            page = self.members_page(name, cursor=cursor, limit=page_size)
+            fresh = [customer_id for customer_id in page.customer_ids if customer_id not in seen]
+            seen.update(fresh)
+            yield from fresh
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    def members_page(self, name: str, *, cursor: str | None = None, limit: int = 1000) -> MembersPage:
+        """About `limit` members, and the cursor for the next page of the same version.
+
+        A member may come twice on different pages (Redis SSCAN), none is left out. Raises NotPublishedError,
+        AudienceChangedError as `members` does, and ValueError for a cursor this method did not give."""
+        version, checksum, position = _cursor_parts(cursor)
+        answer = self._page(keys=[keys.audience_prefix(name)], args=[version, checksum, position, limit])
+        version, checksum, position, customer_ids = _published(name, answer)
+        following = f"{text(version)}.{text(checksum)}.{text(position)}" if text(position) != "0" else None
+        return MembersPage(
+            version=int(text(version)), customer_ids=tuple(text(each) for each in customer_ids), next_cursor=following
+        )
+
+    def _normalised(self, identifier_type: str, value: str) -> str | None:
+        if identifier_type == keys.CUSTOMER_ID_TYPE:
+            return value
+        return self._normalise(identifier_type, value, self._default_country)
+
+
+def _profile(customer_id: str, fields: dict[str, str], *, confirmed_as_of: str, now: datetime | None) -> Profile:
+    version, written_as_of = int(fields.pop("_version")), instant(fields.pop("_as_of"))
+    as_of = max(written_as_of, instant(confirmed_as_of)) if confirmed_as_of else written_as_of
+    return Profile(
+        customer_id=customer_id,
+        audiences=tuple(json.loads(fields.pop("audiences", "[]"))),
+        fields=fields,
+        version=version,
+        as_of=as_of,
+        age=None if now is None else now - as_of,
+    )
+
+
+def _published(name: str, answer: list[Any]) -> list[Any]:
+    state, *rest = answer
+    if text(state) == "unpublished":
+        raise NotPublishedError(f"Redis holds no whole version of audience {name!r}; publish it first.")
+    if text(state) == "changed":
+        raise AudienceChangedError(f"The version of audience {name!r} being read is no longer kept; start again.")
+    return rest
+
+
+def _pairs(flat: list[bytes | str]) -> dict[str, str]:
+    texts = [text(each) for each in flat]
+    return dict(zip(texts[::2], texts[1::2], strict=True))
+
+
+def _cursor_parts(cursor: str | None) -> tuple[str, str, str]:
+    if cursor is None:
+        return "", "", "0"
+    parts = cursor.split(".")
+    if len(parts) != 3 or not parts[0].isdigit() or not parts[2].isdigit():
+        raise ValueError("This cursor is not one that members_page gave; start again without a cursor.")
+    return parts[0], parts[1], parts[2]

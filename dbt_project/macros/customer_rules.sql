@@ -1,0 +1,34 @@
+{# SPEC 4: the first stage that matches. Expects the columns of customer_360.customers' CTE `joined`. #}
+{% macro journey_stage() -%}
+    {%- set is_retained -%}
+        (order_count >= 2 or first_order_at <= {{ minus_days(as_of(), var('new_customer_days')) }})
+    {%- endset -%}
+    case
+        when last_seen_at is null or last_seen_at < {{ minus_days(as_of(), var('lapsed_after_days')) }} then 'lapsed'
+        when {{ is_retained }} and is_advocate then 'advocacy'
+        when {{ is_retained }} then 'retention'
+        when order_count >= 1 then 'purchase'
+        when is_identified or cart_add_count > 0 then 'consideration'
+        else 'awareness'
+    end
+{%- endmacro %}
+
+{# 0 to 100: strong identifiers 15 each up to 30, channels 5 each up to 15, seen within 30 days 20 (within 90 days 10), completeness (email, phone,
+   country, an order) 5 each, any consent 15. #}
+{% macro profile_strength() -%}
+    cast(
+        least(strong_identifier_count * 15, 30)
+        + least(channel_count * 5, 15)
+        + case
+            when last_seen_at >= {{ minus_days(as_of(), 30) }} then 20
+            when last_seen_at >= {{ minus_days(as_of(), 90) }} then 10
+            else 0
+        end
+        + case when email is not null then 5 else 0 end
+        + case when phone is not null then 5 else 0 end
+        + case when country is not null then 5 else 0 end
+        + case when order_count > 0 then 5 else 0 end
+        + case when has_consent_analytics or has_consent_personalisation or has_consent_advertising or has_consent_sharing then 15 else 0 end
+        as integer
+    )
+{%- endmacro %}

@@ -1,0 +1,33 @@
+-- One row per customer: the 360 with the newest predictions beside it. The one door to predictions.
+with customers as (
+    select * from {{ ref('customers') }}
+),
+
+churn_scores as (
+    select * from {{ source('predictions', 'churn_scores') }}
+),
+
+ltv_scores as (
+    select * from {{ source('predictions', 'ltv_scores') }}
+),
+
+segments as (
+    select * from {{ source('predictions', 'segments') }}
+),
+
+profiles as (
+    select
+        customers.*,
+        churn_scores.churn_probability,
+        ltv_scores.expected_net_revenue_90d,
+        ltv_scores.lower_net_revenue_90d,
+        ltv_scores.upper_net_revenue_90d,
+        segments.segment_name,
+        churn_scores.as_of_date as predicted_on
+    from customers
+    left join churn_scores on customers.customer_id = churn_scores.customer_id
+    left join ltv_scores on customers.customer_id = ltv_scores.customer_id
+    left join segments on customers.customer_id = segments.customer_id
+)
+
+select * from profiles

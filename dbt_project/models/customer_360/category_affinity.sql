@@ -1,0 +1,40 @@
+-- One row per customer and category: share of weighted interest (view 1, cart 3, order 10), halved every affinity_half_life_days.
+with interest as (
+    select
+        customer_id,
+        category,
+        occurred_at,
+        case when event = 'Product Viewed' then 1.0 else 3.0 end as weight
+    from {{ ref('events') }}
+    where event in ('Product Viewed', 'Product Added') and customer_id is not null and category is not null
+    union all
+    select
+        orders.customer_id,
+        order_items.category,
+        orders.ordered_at as occurred_at,
+        10.0 as weight
+    from {{ ref('order_items') }} as order_items
+    inner join {{ ref('orders') }} as orders on order_items.order_key = orders.order_key
+    where orders.customer_id is not null and order_items.category is not null
+),
+
+weighted as (
+    select
+        customer_id,
+        category,
+        sum(weight * power(0.5, {{ days_between('occurred_at', as_of()) }} / {{ var('affinity_half_life_days') }})) as interest
+    from interest
+    group by customer_id, category
+),
+
+category_affinity as (
+    select
+        customer_id,
+        category,
+        interest,
+        interest / nullif(sum(interest) over (partition by customer_id), 0) as interest_share,
+        cast(row_number() over (partition by customer_id order by interest desc, category) as integer) as interest_rank
+    from weighted
+)
+
+select * from category_affinity

@@ -1,0 +1,36 @@
+-- One row per customer: the identifiers it is reached by, newest of each type, and how many it has.
+with nodes as (
+    select * from {{ ref('nodes') }}
+    where customer_id is not null
+),
+
+identifier_types as (
+    select * from {{ source('control', 'identifier_types') }}
+),
+
+ranked as (
+    select
+        nodes.*,
+        coalesce(identifier_types.is_strong, false) as is_strong,
+        row_number() over (
+            partition by nodes.customer_id, nodes.identifier_type order by nodes.last_seen_at desc, nodes.identifier_value
+        ) as newest
+    from nodes
+    left join identifier_types on nodes.identifier_type = identifier_types.identifier_type
+),
+
+contacts as (
+    select
+        customer_id,
+        max(case when identifier_type = 'user_id' and newest = 1 then identifier_value end) as user_id,
+        max(case when identifier_type = 'email' and newest = 1 then identifier_value end) as email,
+        max(case when identifier_type = 'phone' and newest = 1 then identifier_value end) as phone,
+        max(case when identifier_type = 'loyalty_id' and newest = 1 then identifier_value end) as loyalty_id,
+        count(*) as identifier_count,
+        count(case when is_strong then 1 end) as strong_identifier_count,
+        count(distinct case when is_strong then identifier_type end) as strong_type_count
+    from ranked
+    group by customer_id
+)
+
+select * from contacts

@@ -1,0 +1,43 @@
+-- One row per online visit of a customer: events with less than the session gap between them.
+with events as (
+    select * from {{ ref('events') }}
+    where customer_id is not null and channel = 'web'
+),
+
+marked as (
+    select
+        *,
+        {{ opens_session('customer_id', 'occurred_at') }} as opens_session
+    from events
+),
+
+numbered as (
+    select
+        *,
+        sum(opens_session) over (partition by customer_id order by occurred_at, landed_seq rows unbounded preceding) as session_number
+    from marked
+),
+
+sessions as (
+    select
+        customer_id || '-' || cast(cast(session_number as bigint) as varchar) as session_id,
+        customer_id,
+        cast(session_number as bigint) as session_number,
+        min(occurred_at) as started_at,
+        max(occurred_at) as ended_at,
+        count(*) as event_count,
+        count(case when type in ('page', 'screen') then 1 end) as page_view_count,
+        count(case when event = 'Product Viewed' then 1 end) as product_view_count,
+        count(case when event = 'Products Searched' then 1 end) as search_count,
+        count(case when event = 'Product Added' then 1 end) as cart_add_count,
+        count(case when event = 'Order Completed' then 1 end) as order_count,
+        max(case when event = 'Product Added' then occurred_at end) as last_cart_add_at,
+        min(device_type) as device_type,
+        min(campaign_source) as campaign_source,
+        min(campaign_medium) as campaign_medium,
+        min(campaign_name) as campaign_name
+    from numbered
+    group by customer_id, session_number
+)
+
+select * from sessions

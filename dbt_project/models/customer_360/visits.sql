@@ -1,0 +1,49 @@
+-- One row per customer with an online visit: visits, carts, and carts that no order followed within cart_abandoned_hours.
+with sessions as (
+    select * from {{ ref('sessions') }}
+),
+
+orders as (
+    select * from {{ ref('orders') }}
+    where customer_id is not null
+),
+
+with_orders as (
+    select
+        sessions.session_id,
+        count(orders.order_key) as following_order_count
+    from sessions
+    inner join orders
+        on
+            sessions.customer_id = orders.customer_id
+            and sessions.started_at <= orders.ordered_at
+            and orders.ordered_at < sessions.last_cart_add_at + interval '1 hour' * {{ var('cart_abandoned_hours') }}
+    group by sessions.session_id
+),
+
+judged as (
+    select
+        sessions.*,
+        {{ as_of() }} as run_as_of,
+        sessions.last_cart_add_at is not null
+        and with_orders.session_id is null
+        and sessions.last_cart_add_at + interval '1 hour' * {{ var('cart_abandoned_hours') }} < {{ as_of() }} as is_abandoned
+    from sessions
+    left join with_orders on sessions.session_id = with_orders.session_id
+),
+
+visits as (
+    select
+        customer_id,
+        count(*) as session_count,
+        {{ count_within('started_at', 'run_as_of', 7) }} as session_count_7d,
+        {{ count_within('started_at', 'run_as_of', 30) }} as session_count_30d,
+        {{ count_within('started_at', 'run_as_of', 90) }} as session_count_90d,
+        count(last_cart_add_at) as cart_count,
+        count(case when is_abandoned then 1 end) as abandoned_cart_count,
+        max(case when is_abandoned then last_cart_add_at end) as last_abandoned_cart_at
+    from judged
+    group by customer_id
+)
+
+select * from visits

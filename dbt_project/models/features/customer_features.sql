@@ -1,0 +1,90 @@
+-- One row per (customer, as_of_date) for customers with an order known by then. Only what was known before the date, tied by the identity known then.
+-- The same rows train and score: the run's own date is one of the dates.
+with orders as (
+    select * from {{ ref('order_features') }}
+),
+
+products as (
+    select * from {{ ref('product_features') }}
+),
+
+refunds as (
+    select * from {{ ref('refund_features') }}
+),
+
+activity as (
+    select * from {{ ref('activity_features') }}
+),
+
+identifiers as (
+    select
+        memberships.customer_id,
+        feature_dates.as_of_date,
+        count(*) as identifier_count
+    from {{ source('engine', 'memberships') }} as memberships
+    inner join {{ source('control', 'feature_dates') }} as feature_dates
+        on
+            memberships.known_from <= feature_dates.as_of
+            and (memberships.known_to is null or feature_dates.as_of < memberships.known_to)
+    group by memberships.customer_id, feature_dates.as_of_date
+),
+
+net as (
+    select
+        orders.*,
+        {{ days_between('orders.last_order_at', 'orders.as_of') }} as recency_days,
+        {{ days_between('orders.first_order_at', 'orders.as_of') }} as tenure_days,
+        {{ days_between('orders.first_order_at', 'orders.last_order_at') }} / nullif(orders.order_day_count - 1, 0) as mean_days_between_orders,
+        coalesce(refunds.refund_count, 0) as refund_count,
+        coalesce(refunds.refund_amount, 0) as refund_amount,
+        orders.order_amount - coalesce(refunds.refund_amount, 0) as net_revenue,
+        orders.order_amount_30d - coalesce(refunds.refund_amount_30d, 0) as net_revenue_30d,
+        orders.order_amount_90d - coalesce(refunds.refund_amount_90d, 0) as net_revenue_90d,
+        orders.order_amount_180d - coalesce(refunds.refund_amount_180d, 0) as net_revenue_180d,
+        orders.order_amount_365d - coalesce(refunds.refund_amount_365d, 0) as net_revenue_365d
+    from orders
+    left join refunds on orders.customer_id = refunds.customer_id and orders.as_of_date = refunds.as_of_date
+),
+
+customer_features as (
+    select
+        net.customer_id,
+        net.as_of_date,
+        cast(net.recency_days as double) as recency_days,
+        cast(net.tenure_days as double) as tenure_days,
+        cast({{ days_between('activity.last_event_at', 'net.as_of') }} as double) as days_since_last_event,
+        net.order_count,
+        net.order_day_count,
+        net.order_count_30d,
+        net.order_count_90d,
+        net.order_count_365d,
+        net.net_revenue,
+        net.net_revenue_30d,
+        net.net_revenue_90d,
+        net.net_revenue_365d,
+        net.order_amount / net.order_count as average_order_value,
+        net.refund_count,
+        coalesce(net.refund_amount / nullif(net.order_amount, 0), 0) as refund_share,
+        cast(net.mean_days_between_orders as double) as mean_days_between_orders,
+        cast(net.recency_days / nullif(net.mean_days_between_orders, 0) as double) as recency_to_rhythm,
+        coalesce(products.distinct_product_count, 0) as distinct_product_count,
+        coalesce(products.distinct_category_count, 0) as distinct_category_count,
+        net.products_per_order as items_per_order,
+        coalesce(activity.session_count_30d, 0) as session_count_30d,
+        coalesce(activity.session_count_90d, 0) as session_count_90d,
+        coalesce(activity.product_view_count_30d, 0) as product_view_count_30d,
+        coalesce(activity.product_view_count_90d, 0) as product_view_count_90d,
+        coalesce(activity.cart_add_count_30d, 0) as cart_add_count_30d,
+        coalesce(activity.channel_count, 0) as channel_count,
+        coalesce(net.discount_amount / nullif(net.order_amount + net.discount_amount, 0), 0) as discount_share,
+        coalesce(identifiers.identifier_count, 0) as identifier_count,
+        coalesce(
+            (2 * net.net_revenue_90d - net.net_revenue_180d) / nullif(abs(net.net_revenue_90d) + abs(net.net_revenue_180d - net.net_revenue_90d), 0), 0
+        ) as order_amount_trend
+    from net
+    left join products on net.customer_id = products.customer_id and net.as_of_date = products.as_of_date
+    left join activity on net.customer_id = activity.customer_id and net.as_of_date = activity.as_of_date
+    left join identifiers on net.customer_id = identifiers.customer_id and net.as_of_date = identifiers.as_of_date
+)
+
+select * from customer_features

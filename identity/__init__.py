@@ -1,0 +1,10 @@
+"""Unify: which identifiers are one customer. Arrays in, arrays out; knows neither the warehouse nor Dagster nor dbt.
+
+    identity.engine.resolve        evidence and the state of the last run -> memberships, new ledger rows, merge history
+    identity.rules.load_rules      the YAML file that analysts edit -> Rules
+    identity.normalise.normalise   one value as a shop gives it -> the value identifiers are compared by (stdlib only)
+    identity.tables                the columns of every table that goes in or comes out
+    identity.redirects             which living customer each id ever given stands for today
+
+Nothing is imported here, so that `identity.normalise` stays as light as it is promised to be.
+"""

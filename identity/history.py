@@ -1,0 +1,136 @@
+"""Merge history: what happened to the customers of an earlier answer, and the event that caused each merge."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import pyarrow as pa
+
+from identity.components import ABSENT, Groups
+from identity.evidence import Codes, Evidence, Flags, Ints
+from identity.ledger import Holders
+from identity.tables import MERGE_HISTORY
+
+_NOT_YET = np.iinfo(np.int64).max
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Pairs of customers (id numbers): `before` merged into `after` where `merged`, else it lost identifiers to it.
+    `event`: the evidence row that brought them together, ABSENT for a split and where no single event did."""
+
+    before: Codes
+    after: Codes
+    merged: Flags
+    event: Ints
+
+
+def compare(before: Codes, evidence: Evidence, groups: Groups, holders: Holders) -> Changes:
+    """Compare customers by identifier code (`before`, ABSENT for none) with the answer of `groups` and `holders`.
+
+    An id whose best anchor now lies in another customer's group has merged into that customer. Identifiers that left
+    for any other customer are a split. Cost: linear in identifiers, and in the evidence of merged groups that joins
+    what was apart.
+    """
+    present = groups.group != ABSENT
+    now = np.where(present, holders.customer[groups.group], ABSENT)
+    moved = (before != ABSENT) & (now != ABSENT) & (now != before)
+    known = np.unique(before[before != ABSENT])
+    gone = known[(holders.living[known] != ABSENT) & (holders.living[known] != known)]
+    from_to = np.concatenate((before[moved], gone)).astype(np.int64) * len(holders.living)
+    from_to = np.unique(from_to + np.concatenate((now[moved], holders.living[gone])))
+    left, right = (side.astype(np.int32) for side in np.divmod(from_to, max(len(holders.living), 1)))
+    merged = holders.living[left] == right
+    event = np.full(len(left), ABSENT, dtype=np.int64)
+    event[merged] = _joining_events(before, evidence, groups, (left[merged], right[merged]), holders.anchor)
+    return Changes(left, right, merged, event)
+
+
+def _joining_events(
+    before: Codes, evidence: Evidence, groups: Groups, customers: tuple[Codes, Codes], anchor: Codes
+) -> Ints:
+    """Walk the evidence by key, what one customer held and still holds together being one piece, until both customers
+    of a pair are one piece. A customer that held nothing there before (its id came back) is where its anchor is."""
+    if not len(customers[0]):
+        return np.empty(0, dtype=np.int64)
+    held = (before != ABSENT) & (groups.group != ABSENT)
+    keys, number = np.unique(before[held].astype(np.int64) * groups.count + groups.group[held], return_inverse=True)
+    piece = np.arange(evidence.identifier_count)
+    piece[held] = evidence.identifier_count + number
+
+    home = groups.group[anchor[customers[0]]]
+    concerned = np.zeros(groups.count, dtype=bool)
+    concerned[home] = True
+    pairs = groups.pairs[concerned[groups.group[evidence.pair_identifier[groups.pairs]]]]
+    row, pieces = evidence.pair_row[pairs], piece[evidence.pair_identifier[pairs]]
+    joins = np.flatnonzero((row[1:] == row[:-1]) & (pieces[1:] != pieces[:-1]))
+    forest = _Forest()
+    for time, (one, other) in enumerate(zip(pieces[joins].tolist(), pieces[joins + 1].tolist(), strict=True)):
+        forest.join(one, other, time)
+
+    sides = []
+    for side in customers:
+        at = np.searchsorted(keys, side * np.int64(groups.count) + home)
+        stays = keys[np.minimum(at, len(keys) - 1)] == side * np.int64(groups.count) + home
+        sides.append(np.where(stays, evidence.identifier_count + at, piece[anchor[side]]).tolist())
+    times = [forest.joined_at(one, other) for one, other in zip(*sides, strict=True)]
+    return np.array([row[joins[time]] if time != ABSENT else ABSENT for time in times], dtype=np.int64)
+
+
+class _Forest:
+    """Pieces that join over time. Union by size without path compression: times grow towards the root, so the moment
+    two pieces became one is the latest step on the way between them, which is log n long."""
+
+    def __init__(self) -> None:
+        self._parent: dict[int, int] = {}
+        self._time: dict[int, int] = {}
+        self._size: dict[int, int] = {}
+
+    def join(self, one: int, other: int, time: int) -> None:
+        """Join the pieces of `one` and `other` at `time` (never smaller than the last one)."""
+        one, other = self._root(one), self._root(other)
+        if one == other:
+            return
+        if self._size.get(one, 1) > self._size.get(other, 1):
+            one, other = other, one
+        self._parent[one], self._time[one] = other, time
+        self._size[other] = self._size.get(other, 1) + self._size.get(one, 1)
+
+    def joined_at(self, one: int, other: int) -> int:
+        """The time at which the two became one piece: ABSENT where they were one from the start or never are."""
+        latest = ABSENT
+        while one != other:
+            if self._time.get(one, _NOT_YET) > self._time.get(other, _NOT_YET):
+                one, other = other, one
+            if one not in self._parent:
+                return ABSENT
+            latest, one = self._time[one], self._parent[one]
+        return latest
+
+    def _root(self, piece: int) -> int:
+        while piece in self._parent:
+            piece = self._parent[piece]
+        return piece
+
+
+def history_rows(changes: Changes, evidence: Evidence, ids: pa.Array, recorded_at: datetime) -> pa.Table:
+    """The rows (MERGE_HISTORY) of `changes`; a merge_id is the same whenever the same change is found again."""
+    taken = evidence.table.take(pa.array(changes.event, mask=changes.event == ABSENT))
+    before = ids.take(pa.array(changes.before)).to_pylist()
+    after = ids.take(pa.array(changes.after)).to_pylist()
+    events = taken["evidence_id"].to_pylist()
+    names = [
+        hashlib.sha256("\x1f".join((a, b, e or "", recorded_at.isoformat())).encode()).hexdigest()
+        for a, b, e in zip(before, after, events, strict=True)
+    ]
+    kinds = np.where(changes.merged, "merged", "split").tolist()
+    when = [recorded_at] * len(names)
+    columns = [names, kinds, before, after, taken["first_source"], taken["first_message_id"], events, when]
+    arrays = [
+        pa.array(column, field.type) if isinstance(column, list) else column.combine_chunks()
+        for column, field in zip(columns, MERGE_HISTORY, strict=True)
+    ]
+    return pa.Table.from_arrays(arrays, schema=MERGE_HISTORY)

@@ -1,0 +1,184 @@
+"""The raw tables: their columns, event types and reasons to reject, written down once."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a raw table: DuckDB type and meaning."""
+
+    name: str
+    type: str
+    description: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """One raw table; `grain` is the first sentence a reader needs."""
+
+    name: str
+    grain: str
+    columns: tuple[Column, ...]
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """Column names in the order of the table."""
+        return tuple(column.name for column in self.columns)
+
+    def create_statement(self) -> str:
+        """`create table if not exists` for DuckDB; the schema must exist."""
+        declared = ", ".join(f"{column.name} {column.type}" for column in self.columns)
+        return f"create table if not exists {self.name} ({declared})"
+
+
+EVENTS = Table(
+    "raw.events",
+    "One row per event; key (source, message_id); append only except by erasure.",
+    (
+        Column("source", "VARCHAR", "where the event came from; part of the key"),
+        Column("message_id", "VARCHAR", "the sender's id, or sha256 of source, canonical row and n-th occurrence"),
+        Column("landed_seq", "BIGINT", "grows with landing; inside one file it follows the rows"),
+        Column("landed_at", "TIMESTAMP", "when this warehouse got the event"),
+        Column("known_at", "TIMESTAMP", "when the business got the event"),
+        Column("is_known_at_assumed", "BOOLEAN", "known_at fell back to occurred_at"),
+        Column("type", "VARCHAR", "track, identify, page, screen, group or alias"),
+        Column("event", "VARCHAR", "the event's name, for track"),
+        Column("user_id", "VARCHAR", "the shop's own id of the person, never blank"),
+        Column("anonymous_id", "VARCHAR", "cookie id, never blank"),
+        Column("identifiers", "JSON", 'list of {"type", "value"} as given, without user_id and anonymous_id'),
+        Column("properties", "JSON", "object: what happened"),
+        Column("traits", "JSON", "object: who the person says they are"),
+        Column("context", "JSON", "object: campaign, page, device, location, channel"),
+        Column("original_timestamp", "TIMESTAMP", "the client's clock when it happened"),
+        Column("sent_at", "TIMESTAMP", "the client's clock when it was sent"),
+        Column("received_at", "TIMESTAMP", "the collector's clock when it arrived"),
+        Column("occurred_at", "TIMESTAMP", "when it happened, corrected for the client's clock"),
+        Column("payload", "JSON", "the source row verbatim where it was not already an event, else null"),
+        Column("consent", "JSON", "object: purpose to boolean, or null"),
+    ),
+)
+
+REJECTED_EVENTS = Table(
+    "raw.rejected_events",
+    "One row per distinct refused row of a source (and n-th occurrence in its file); key reject_id.",
+    (
+        Column("reject_id", "VARCHAR", "sha256 of source, bytes and n-th occurrence in the file"),
+        Column("source", "VARCHAR", "where the row came from"),
+        Column("reason", "VARCHAR", "snake_case code, see RejectReason"),
+        Column("detail", "VARCHAR", "one sentence without personal data"),
+        Column("origin", "VARCHAR", "file name"),
+        Column("row_number", "BIGINT", "1-based data row of the file (blank lines and the header are not counted)"),
+        Column("payload", "BLOB", "the bytes as received; for Parquet the row as JSON"),
+        Column("rejected_at", "TIMESTAMP", "when the row was refused"),
+    ),
+)
+
+PRODUCTS = Table(
+    "raw.products",
+    "One row per (source, product_id); the newest updated_at wins.",
+    (
+        Column("product_id", "VARCHAR", "the shop's id of the product"),
+        Column("name", "VARCHAR", "display name"),
+        Column("category_path", "VARCHAR", 'from broad to narrow: "Home > Kitchen"'),
+        Column("price", "DECIMAL(18,4)", "price of one unit, in currency"),
+        Column("currency", "VARCHAR", "ISO 4217"),
+        Column("stock", "BIGINT", "units on hand, null where unknown"),
+        Column("is_repeatable", "BOOLEAN", "bought again and again (coffee), or once (a sofa)"),
+        Column("source", "VARCHAR", "where the product came from"),
+        Column("updated_at", "TIMESTAMP", "when the shop last changed it"),
+        Column("landed_at", "TIMESTAMP", "when this warehouse got it"),
+    ),
+)
+
+EXCHANGE_RATES = Table(
+    "raw.exchange_rates",
+    "One row per (rate_date, currency); a currency that is not here is unknown.",
+    (
+        Column("rate_date", "DATE", "first day the rate holds"),
+        Column("currency", "VARCHAR", "ISO 4217"),
+        Column("rate", "DECIMAL(18,8)", "units of the currency for 1 EUR"),
+    ),
+)
+
+LANDINGS = Table(
+    "raw.landings",
+    "One row per landing of a file: the books. rows_read = accepted + rejected + duplicates + conflicts.",
+    (
+        Column("landing_id", "VARCHAR", "unique"),
+        Column("mapping", "VARCHAR", "name of the mapping"),
+        Column("source", "VARCHAR", "the mapping's source"),
+        Column("origin", "VARCHAR", "file name"),
+        Column("file_sha256", "VARCHAR", "of the file as it lay there"),
+        Column("file_bytes", "BIGINT", "size of the file as it lay there"),
+        Column("rows_read", "BIGINT", "data rows in the file"),
+        Column("accepted", "BIGINT", "rows that are new in the target"),
+        Column("rejected", "BIGINT", "rows newly in raw.rejected_events, without conflicts"),
+        Column("duplicates", "BIGINT", "rows that were there already, rejects and conflicts seen before included"),
+        Column("conflicts", "BIGINT", "rows with a known key and another body, newly in raw.rejected_events"),
+        Column("landed_at", "TIMESTAMP", "when the file was landed"),
+    ),
+)
+
+RAW_TABLES = (EVENTS, REJECTED_EVENTS, PRODUCTS, EXCHANGE_RATES, LANDINGS)
+
+
+class EventType(StrEnum):
+    """The six calls of the Segment spec."""
+
+    TRACK = "track"
+    IDENTIFY = "identify"
+    PAGE = "page"
+    SCREEN = "screen"
+    GROUP = "group"
+    ALIAS = "alias"
+
+
+class RejectReason(StrEnum):
+    """Why a row was kept out; `sentence` says it to a person. A mapping's own rules may add further codes."""
+
+    BROKEN_JSON = "broken_json"
+    BROKEN_CSV = "broken_csv"
+    NOT_UTF8 = "not_utf8"
+    OVERSIZE = "oversize"
+    NOT_AN_OBJECT = "not_an_object"
+    NO_KNOWN_FIELD = "no_known_field"
+    BAD_VALUE = "bad_value"
+    BAD_NUMBER = "bad_number"
+    BAD_TIMESTAMP = "bad_timestamp"
+    UNKNOWN_TYPE = "unknown_type"
+    MISSING_EVENT_NAME = "missing_event_name"
+    OCCURRED_BEFORE_1990 = "occurred_before_1990"
+    OCCURRED_TOO_FAR_AHEAD = "occurred_too_far_ahead"
+    KNOWN_TOO_FAR_AHEAD = "known_too_far_ahead"
+    NEGATIVE_PRICE = "negative_price"
+    UNKNOWN_CURRENCY = "unknown_currency"
+    MISSING_KEY = "missing_key"
+    CONFLICTING_BODY = "conflicting_body"
+
+    @property
+    def sentence(self) -> str:
+        """One sentence for a person, without personal data."""
+        return _SENTENCES[self]
+
+
+_SENTENCES = {
+    RejectReason.BROKEN_JSON: "The line is not valid JSON.",
+    RejectReason.BROKEN_CSV: "The row does not have as many fields as the header, or a quote is not closed.",
+    RejectReason.NOT_UTF8: "The row has bytes that are not UTF-8.",
+    RejectReason.OVERSIZE: "The row is larger than 1 MiB.",
+    RejectReason.NOT_AN_OBJECT: "A JSON object was expected here and something else was found.",
+    RejectReason.NO_KNOWN_FIELD: "The row has a value in none of the fields that the mapping reads.",
+    RejectReason.BAD_VALUE: "A value is not of the type that the mapping declares.",
+    RejectReason.BAD_NUMBER: "A number is not a finite number of a usable size.",
+    RejectReason.BAD_TIMESTAMP: "The time of the event is missing or cannot be read.",
+    RejectReason.UNKNOWN_TYPE: "The type is none of track, identify, page, screen, group, alias.",
+    RejectReason.MISSING_EVENT_NAME: "A track event needs a name.",
+    RejectReason.OCCURRED_BEFORE_1990: "The event claims to have happened before 1990.",
+    RejectReason.OCCURRED_TOO_FAR_AHEAD: "The event claims to have happened more than 24 hours after it was known.",
+    RejectReason.KNOWN_TOO_FAR_AHEAD: "The event claims to have been known more than 24 hours after this landing.",
+    RejectReason.NEGATIVE_PRICE: "A price, an amount or a quantity is below zero.",
+    RejectReason.UNKNOWN_CURRENCY: "The currency is not in raw.exchange_rates.",
+    RejectReason.MISSING_KEY: "The row lacks the key of its table.",
+    RejectReason.CONFLICTING_BODY: "An event with this key and another body landed before; the first one stands.",
+}

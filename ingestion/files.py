@@ -1,0 +1,185 @@
+"""Source files: what they are, what columns they have, and a copy without the rows that no reader must meet.
+
+A well-formed file is read where it lies. A file with a byte order mark, oversized rows, broken CSV rows or gzip is
+copied once into a temporary folder; the rows left out go into a Parquet file beside it, with their bytes.
+"""
+
+import gzip
+import hashlib
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ingestion.csv_records import Dialect, csv_rows, rewritten
+from ingestion.envelope import RejectReason
+from ingestion.file_columns import csv_header, parquet_columns
+from ingestion.file_errors import FileError
+from ingestion.json_documents import json_rows
+from ingestion.mappings import FileFormat, Mapping
+from ingestion.readers import FileColumn, FileShape
+from ingestion.records import BYTE_ORDER_MARK, ROW_LIMIT_BYTES, Fault, Positions, Rows, line_rows
+
+REMOVED_SCHEMA = pa.schema([("row_number", pa.int64()), ("reason", pa.string()), ("payload", pa.binary())])
+_REASON_OF = {
+    Fault.OVERSIZE: RejectReason.OVERSIZE,
+    Fault.NOT_UTF8: RejectReason.NOT_UTF8,
+    Fault.BROKEN_CSV: RejectReason.BROKEN_CSV,
+}
+_FORMATS: dict[str, FileFormat] = {
+    ".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson", ".json": "json", ".parquet": "parquet",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A file as it lies there."""
+
+    path: Path
+    format: FileFormat
+    is_compressed: bool
+    bytes: int
+
+    def open(self) -> BinaryIO:
+        """The file's content, decompressed."""
+        return cast(BinaryIO, gzip.open(self.path, "rb")) if self.is_compressed else self.path.open("rb")
+
+
+@dataclass(frozen=True)
+class ReadableFile:
+    """What the warehouse's reader is given: a shape without broken rows, and what was left out."""
+
+    source: SourceFile
+    shape: FileShape
+    removed_path: Path | None = None
+    removed_numbers: Positions = field(default_factory=lambda: np.empty(0, np.int64))
+
+    def row_numbers(self, read: Positions) -> Positions:
+        """1-based row numbers in the source file of the rows at these 0-based places in the readable one."""
+        left_out_before = self.removed_numbers - np.arange(1, len(self.removed_numbers) + 1)
+        return read + 1 + np.searchsorted(left_out_before, read, side="right")
+
+
+def source_file(path: Path, mapping: Mapping) -> SourceFile:
+    """Look at a file; raises FileError with one sentence where it is missing or of an unknown kind."""
+    if not path.exists():
+        raise FileError(f"The file {path} does not exist.")
+    if not path.is_file():
+        raise FileError(f"{path} is not a file.")
+    is_compressed = path.suffix.lower() == ".gz"
+    ending = Path(path.stem if is_compressed else path.name).suffix.lower()
+    format_ = mapping.format or _FORMATS.get(ending)
+    if format_ is None:
+        raise FileError(
+            f"{path.name} ends in none of {', '.join(_FORMATS)} (or these with .gz); "
+            "rename it or give the mapping a format."
+        )
+    return SourceFile(path, format_, is_compressed and format_ != "parquet", path.stat().st_size)
+
+
+def file_sha256(path: Path) -> str:
+    """sha256 of the file's bytes, read as a stream."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def readable_file(source: SourceFile, mapping: Mapping, workspace: Path) -> ReadableFile | None:
+    """The file as the warehouse can read it, None where it is empty; copies go into `workspace`.
+
+    Raises FileError with one sentence where the file cannot be read at all.
+    """
+    if source.bytes == 0:
+        return None
+    try:
+        if source.format == "parquet":
+            return ReadableFile(source, FileShape(source.path, "parquet", parquet_columns(source.path)))
+        return _readable_text(source, mapping, workspace)
+    except (OSError, EOFError) as error:  # gzip says a broken stream so
+        raise FileError(f"{source.path.name} cannot be read: {error}.") from error
+
+
+def _readable_text(source: SourceFile, mapping: Mapping, workspace: Path) -> ReadableFile | None:
+    if source.format == "csv":
+        with source.open() as stream:
+            header = csv_header(stream, mapping, source.path.name)
+        if header is None:
+            return None
+        shape = FileShape(source.path, "csv", tuple(map(FileColumn, header.names)), header.delimiter)
+        needs_copy = source.is_compressed or not header.is_plain or _has_faults(source, shape)
+    else:
+        shape = FileShape(source.path, "ndjson")
+        needs_copy = source.is_compressed or source.format == "json" or _needs_line_copy(source.path)
+    return _copied(source, shape, workspace) if needs_copy else ReadableFile(source, shape)
+
+
+def all_rows(source: SourceFile, shape: FileShape) -> Iterator[Rows]:
+    """Every row of a text file with its bytes, in order."""
+    with source.open() as stream:
+        if shape.format == "csv":
+            yield from csv_rows(stream, Dialect(shape.delimiter, len(shape.columns)))
+        elif source.format == "json":
+            yield from json_rows(stream, source.path.name)
+        else:
+            yield from line_rows(stream)
+
+
+def _has_faults(source: SourceFile, shape: FileShape) -> bool:
+    return any(rows.faults.any() for rows in all_rows(source, shape))
+
+
+def _needs_line_copy(path: Path) -> bool:
+    """A byte order mark, or a stretch without a line end that only an oversized row can have."""
+    window = ROW_LIMIT_BYTES // 2
+    with path.open("rb") as stream:
+        if stream.read(len(BYTE_ORDER_MARK)) == BYTE_ORDER_MARK:
+            return True
+        stream.seek(0)
+        while block := stream.read(window * 16):
+            if any(block.find(b"\n", at, at + window) < 0 for at in range(0, len(block) - window + 1, window)):
+                return True
+    return False
+
+
+def _copied(source: SourceFile, shape: FileShape, workspace: Path) -> ReadableFile:
+    """Write the good rows, one per line end, and set the others aside."""
+    copy = workspace / f"readable.{shape.format}"
+    removed_path = workspace / "removed.parquet"
+    removed_numbers = []
+    with ExitStack() as stack:
+        out = stack.enter_context(copy.open("wb"))
+        removed = stack.enter_context(pq.ParquetWriter(removed_path, REMOVED_SCHEMA))
+        if shape.format == "csv":
+            out.write(rewritten_header(shape) + b"\n")
+        for rows in all_rows(source, shape):
+            _write_good_rows(out, rows, shape.delimiter)
+            bad = _bad_rows(rows)
+            if bad.num_rows:
+                removed.write_table(bad)
+                removed_numbers.append(bad["row_number"].to_numpy())
+    numbers = np.concatenate(removed_numbers) if removed_numbers else np.empty(0, np.int64)
+    return ReadableFile(source, FileShape(copy, shape.format, shape.columns, shape.delimiter), removed_path, numbers)
+
+
+def rewritten_header(shape: FileShape) -> bytes:
+    """One line that stands for the header; the reader skips it."""
+    return shape.delimiter.join(f"c{position}" for position in range(len(shape.columns))).encode()
+
+
+def _write_good_rows(out: BinaryIO, rows: Rows, delimiter: str) -> None:
+    for index in range(len(rows.starts)):
+        if rows.faults[index] == Fault.NONE:
+            out.write(rows.row(index) + b"\n")
+        elif rows.faults[index] == Fault.REPAIRED:
+            out.write(rewritten(rows.row(index), delimiter) + b"\n")
+
+
+def _bad_rows(rows: Rows) -> pa.Table:
+    bad = np.flatnonzero((rows.faults != Fault.NONE) & (rows.faults != Fault.REPAIRED))
+    reasons = [_REASON_OF[Fault(fault)].value for fault in rows.faults[bad]]
+    payloads = [rows.row(index) for index in bad]
+    return pa.table([bad + rows.first_number, reasons, payloads], schema=REMOVED_SCHEMA)

@@ -1,0 +1,53 @@
+"""The bytes of chosen rows of a text file, as they were received."""
+
+import json
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+
+from ingestion.envelope import RejectReason
+from ingestion.file_columns import json_keys
+from ingestion.files import ReadableFile, all_rows
+from ingestion.records import Positions
+
+FETCHED_SCHEMA = pa.schema([
+    ("place", pa.int64()), ("row_number", pa.int64()), ("payload", pa.binary()), ("reason", pa.string()),
+    ("detail", pa.string()),
+])  # fmt: skip
+FRONT_ROWS = 1000
+
+
+def fetched_rows(readable: ReadableFile, places: Positions) -> Iterator[pa.RecordBatch]:
+    """Batches of FETCHED_SCHEMA for the rows at these sorted 0-based places of the readable file."""
+    numbers = readable.row_numbers(places)
+    for rows in all_rows(readable.source, readable.shape):
+        first, last = np.searchsorted(numbers, [rows.first_number, rows.first_number + len(rows.starts)])
+        if first == last:
+            continue
+        payloads = [rows.row(number - rows.first_number) for number in numbers[first:last]]
+        reasons = [_why_unreadable(payload) if readable.shape.format == "ndjson" else None for payload in payloads]
+        details = [reason and reason.sentence for reason in reasons]
+        columns = [places[first:last], numbers[first:last], payloads, [reason and reason.value for reason in reasons]]
+        yield pa.record_batch([pa.array(c, type=f.type) for c, f in zip([*columns, details], FETCHED_SCHEMA, strict=True)],
+                              schema=FETCHED_SCHEMA)
+
+
+def front_keys(readable: ReadableFile) -> list[str]:
+    """Keys of the JSON objects in the first lines of the file."""
+    first = next(all_rows(readable.source, readable.shape), None)
+    return json_keys(first.row(index) for index in range(min(len(first.starts), FRONT_ROWS))) if first else []
+
+
+def _why_unreadable(line: bytes) -> RejectReason | None:
+    """What the JSON reader does not tell of a line that it could not read; None for a line that it could."""
+    try:
+        text = line.decode("utf-8")
+    except UnicodeDecodeError:
+        return RejectReason.NOT_UTF8
+    try:
+        row = json.loads(text)
+        json.dumps(row, ensure_ascii=False).encode("utf-8")  # half a surrogate pair is no text
+    except (ValueError, RecursionError):
+        return RejectReason.BROKEN_JSON
+    return None if isinstance(row, dict) else RejectReason.NOT_AN_OBJECT

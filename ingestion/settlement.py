@@ -1,0 +1,193 @@
+"""SQL text that settles staged rows: which are new, seen before or in conflict, and the books of a landing.
+
+Works on temporary tables: weft_staged (what `compile` selects, in file order, so rowid is the place in the file),
+weft_verdict (rows whose key stands more than once), weft_refused (rows to reject, with bytes).
+"""
+
+from datetime import datetime
+from pathlib import Path
+
+from ingestion.compile import STAGED_COLUMNS, Rule
+from ingestion.envelope import EVENTS, REJECTED_EVENTS, RejectReason
+from ingestion.mappings import Mapping
+from ingestion.sql_text import quoted_text
+from ingestion.typed_columns import RULE
+
+# compared apart, because a landing may have cut them; or not part of what happened
+_NOT_BODY = frozenset({"known_at", "occurred_at", "source", "message_id", "payload"})
+
+SCRATCH_TABLES = ("weft_staged", "weft_repeated", "weft_verdict", "weft_refused", "weft_rejects")
+
+NUMBER_OCCURRENCES = f"""
+update weft_staged set message_id = sha256(message_id || ':' || n)
+from (
+    select rowid as place, row_number() over (partition by source, message_id order by rowid) as n
+    from weft_staged
+    where weft__is_derived and {RULE} is null and (source, message_id) in (
+        select (source, message_id) from weft_staged where weft__is_derived and {RULE} is null
+        group by source, message_id having count(*) > 1
+    )
+) as occurrences
+where weft_staged.rowid = place and n > 1
+"""
+
+# grouping by a hash first is several times faster than by two texts; the texts decide
+FIND_REPEATED_KEYS = f"""
+create or replace temp table weft_repeated as
+select source, message_id from weft_staged
+where {RULE} is null and hash(source, message_id) in (
+    select hash(source, message_id) as key_hash from weft_staged where {RULE} is null
+    group by key_hash having count(*) > 1
+)
+group by source, message_id having count(*) > 1
+union
+select source, message_id from raw.events
+where (source, message_id) in (select (source, message_id) from weft_staged where {RULE} is null)
+"""
+
+ADMITTED = f"{RULE} is null and rowid not in (select place from weft_verdict where verdict <> 'new')"
+
+CREATE_REFUSED = """
+create or replace temp table weft_refused (
+    row_number bigint, source varchar, reason varchar, detail varchar, payload blob, is_conflict boolean
+)
+"""
+
+NUMBER_REFUSED = """
+create or replace temp table weft_rejects as
+select *, reject_id in (select reject_id from raw.rejected_events) as is_known from (
+    select *, sha256(encode(source || chr(31) || n || chr(31)) || payload) as reject_id from (
+        select *, row_number() over (partition by source, payload order by row_number) as n from weft_refused
+    )
+)
+"""
+
+
+PLACES_TO_REFUSE = f"""
+select rowid as place from weft_staged
+where {RULE} is not null or rowid in (select place from weft_verdict where verdict = 'conflict')
+order by place
+"""
+
+REJECTED_BY_REASON = """
+select reason, count(*) from weft_rejects where not is_known and not is_conflict group by reason order by reason
+"""
+
+CURRENCIES = "select distinct currency from raw.exchange_rates order by currency"
+
+COUNT_LANDINGS = "select count(*) from raw.landings where mapping = ? and file_sha256 = ?"
+
+SEED_EXCHANGE_RATES = """
+insert into raw.exchange_rates
+select * from read_csv(?, header = true, columns = {rate_date: 'DATE', currency: 'VARCHAR', rate: 'DECIMAL(18,8)'})
+where not exists (from raw.exchange_rates)
+"""
+
+
+def decide_repeated(mapping: Mapping, landed_at: datetime) -> str:
+    """weft_verdict: place in the file, and new, duplicate or conflict; the first body of a key stands."""
+    body = _body(with_payload=mapping.event is not None and mapping.event.message_id is not None)
+    landed = timestamp(landed_at)
+    return f"""
+create or replace temp table weft_verdict as
+with arrived as (
+    select rowid as place, source, message_id, {body} as body, occurred_at, known_at, {landed} as landed_at
+    from weft_staged where {RULE} is null and (source, message_id) in (select (source, message_id) from weft_repeated)
+), landed as (
+    select -1 as place, source, message_id, {body} as body, occurred_at, known_at, landed_at
+    from raw.events where (source, message_id) in (select (source, message_id) from weft_repeated)
+), standing as (
+    select distinct on (source, message_id) * from (from landed union all from arrived)
+    order by source, message_id, place
+)
+select arrived.place, case
+    when arrived.place = standing.place then 'new'
+    when arrived.body = standing.body and (
+        (arrived.occurred_at = standing.occurred_at and arrived.known_at = standing.known_at)
+        -- a time ahead of its landing was cut to it, so it differs from landing to landing
+        or standing.known_at = standing.landed_at or arrived.known_at = arrived.landed_at
+    ) then 'duplicate'
+    else 'conflict' end as verdict
+from arrived join standing using (source, message_id)
+"""
+
+
+def insert_events(landed_at: datetime) -> str:
+    """The new events, numbered on from the last one in the order of the file."""
+    last = "(select coalesce(max(landed_seq), 0) from raw.events)"
+    values = {"landed_seq": f"{last} + 1 + rowid", "landed_at": timestamp(landed_at)}
+    selected = ", ".join(values.get(name, name) for name in EVENTS.column_names)
+    return f"insert into raw.events ({', '.join(EVENTS.column_names)}) select {selected} from weft_staged where {ADMITTED}"
+
+
+def refuse_removed(mapping: Mapping, removed_path: Path) -> str:
+    """Rows that were left out of the readable copy."""
+    sentences = ", ".join(f"{quoted_text(reason)}: {quoted_text(reason.sentence)}" for reason in RejectReason)
+    return (
+        f"insert into weft_refused select row_number, {quoted_text(mapping.source)}, reason, "
+        f"map {{{sentences}}}[reason], payload, false from read_parquet({quoted_text(str(removed_path))})"
+    )
+
+
+def refuse_staged(mapping: Mapping, rules: tuple[Rule, ...], *, fetched: str) -> str:
+    """Staged rows that broke a rule or are in conflict, with the bytes that the query `fetched` brings.
+
+    Columns of `fetched`: place, row_number, payload, and reason and detail where a look at the bytes says more.
+    """
+    has_source = mapping.target != "exchange_rates"
+    source = f"coalesce({'staged.source' if has_source else 'null'}, {quoted_text(mapping.source)})"
+    return f"""
+insert into weft_refused
+select fetched.row_number, {source},
+    case when staged.{RULE} is null then {quoted_text(RejectReason.CONFLICTING_BODY)}
+        else coalesce(fetched.reason, {_rule_texts(rules, "reason")}) end,
+    case when staged.{RULE} is null then {quoted_text(RejectReason.CONFLICTING_BODY.sentence)}
+        else coalesce(fetched.detail, {_rule_texts(rules, "detail")}) end,
+    fetched.payload, staged.{RULE} is null
+from ({fetched}) as fetched join weft_staged as staged on staged.rowid = fetched.place
+"""
+
+
+def insert_rejects(landed_at: datetime, origin: str) -> str:
+    """Refused rows that are not known yet."""
+    values = {"origin": quoted_text(origin), "rejected_at": timestamp(landed_at)}
+    selected = ", ".join(values.get(name, name) for name in REJECTED_EVENTS.column_names)
+    columns = ", ".join(REJECTED_EVENTS.column_names)
+    return f"insert into raw.rejected_events ({columns}) select {selected} from weft_rejects where not is_known"
+
+
+def counts(removed: int) -> str:
+    """rows_read, accepted, duplicates, conflicts, one row each; what was refused before counts as a duplicate.
+
+    `removed` is the number of rows that were left out of the readable copy.
+    """
+    return f"""
+select unnest([
+    {{'name': 'rows_read', 'n': {removed} + staged.n}},
+    {{'name': 'accepted', 'n': staged.passed - verdicts.others}},
+    {{'name': 'duplicates', 'n': verdicts.duplicates + refused.known}},
+    {{'name': 'conflicts', 'n': refused.conflicts}}
+], recursive := true)
+from (select count(*) as n, count(*) filter ({RULE} is null) as passed from weft_staged) as staged,
+    (select count(*) filter (verdict <> 'new') as others, count(*) filter (verdict = 'duplicate') as duplicates
+    from weft_verdict) as verdicts,
+    (select count(*) filter (is_known) as known, count(*) filter (is_conflict and not is_known) as conflicts
+    from weft_rejects) as refused
+"""
+
+
+def timestamp(instant: datetime) -> str:
+    """A naive UTC instant as an SQL literal."""
+    return f"timestamp {quoted_text(instant.isoformat(sep=' '))}"
+
+
+def _body(*, with_payload: bool) -> str:
+    """Digest of what an event says; a derived id already stands for the row, so undeclared columns do not count."""
+    names = [name for name in STAGED_COLUMNS if name not in _NOT_BODY or (name == "payload" and with_payload)]
+    members = ", ".join(f"{name} := {name}" for name in names)
+    return f"md5(to_json(struct_pack({members}))::varchar)"
+
+
+def _rule_texts(rules: tuple[Rule, ...], field: str) -> str:
+    texts = ", ".join(quoted_text(getattr(rule, field)) for rule in rules)
+    return f"([{texts}])[staged.{RULE}]"

@@ -1,0 +1,92 @@
+"""SQL text that types the declared columns and says which rows hold a value that is not of its type."""
+
+from dataclasses import dataclass
+
+from ingestion.envelope import RejectReason
+from ingestion.mappings import ColumnType, FileFormat, Mapping
+from ingestion.readers import PAYLOAD
+from ingestion.sql_text import quoted_name
+
+RULE = "weft__rule"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Why a row is refused: code and sentence. Its number in the staged rows is its place in the list, from 1."""
+
+    reason: str
+    detail: str
+
+
+class Rules:
+    """Rules numbered from 1 in the order in which they are tried; the first that holds refuses the row."""
+
+    def __init__(self) -> None:
+        self.listed: list[Rule] = []
+        self._branches: list[str] = []
+
+    def add(self, reason: str, condition: str, detail: str | None = None) -> None:
+        """The next rule."""
+        self.listed.append(Rule(reason, detail or RejectReason(reason).sentence))
+        self._branches.append(f"when {condition} then {len(self.listed)}")
+
+    def number(self) -> str:
+        """SQL text that yields the number of the first that holds of the rules added since the last call, else null."""
+        branches, self._branches = self._branches, []
+        return f"(case {' '.join(branches)} end)::usmallint" if branches else "null::usmallint"
+
+
+def typed_columns(mapping: Mapping, format_: FileFormat, reader: str, rules: Rules) -> str:
+    """`select` of the declared columns in their types, with the number of the first broken rule so far."""
+    if format_ == "ndjson":
+        nothing = " and ".join(f"{quoted_name(name)} is null" for name in mapping.columns)
+        # or no JSON object at all: `row_bytes` looks again at the bytes of a refused line
+        rules.add(RejectReason.NO_KNOWN_FIELD, nothing)
+    cast, selected = [], []
+    for position, (name, column_type) in enumerate(mapping.columns.items()):
+        raw, typed = quoted_name(name), f"weft__typed_{position}"
+        if column_type == "text" or (column_type == "json" and format_ == "ndjson"):
+            selected.append(f"{raw}::varchar as {raw}" if format_ == "parquet" else raw)
+            continue
+        given = raw if format_ == "parquet" or column_type == "json" else f"nullif(trim({raw}), '')"
+        cast.append(f"{given} is not null as {typed}_given, {_cast(given, column_type)} as {typed}")
+        usable = _usable(typed, column_type)
+        selected.append(f"{usable} as {raw}")
+        reason = _REASONS.get(column_type, RejectReason.BAD_VALUE)
+        rules.add(reason, f"{typed}_given and {usable} is null", f"{name} is not a {column_type}.")
+    payload = [PAYLOAD] if mapping.keep_payload else []
+    # each value is cast once, in a layer of its own
+    casts = f"select {', '.join(['*', *cast])} from ({reader})"
+    return f"select {', '.join([*selected, *payload, f'{rules.number()} as {RULE}'])} from ({casts})"
+
+
+def within_calendar(expression: str) -> str:
+    """A timestamp between the years 1 and 9999, else null: what arithmetic and Python can hold."""
+    return (
+        f"(case when {expression} between timestamp '0001-01-01' and timestamp '9999-12-31 23:59:59.999999' "
+        f"then {expression} end)"
+    )
+
+
+_REASONS = {
+    "integer": RejectReason.BAD_NUMBER,
+    "decimal": RejectReason.BAD_NUMBER,
+    "timestamp": RejectReason.BAD_TIMESTAMP,
+    "date": RejectReason.BAD_TIMESTAMP,
+}
+
+
+def _cast(given: str, column_type: ColumnType) -> str:
+    match column_type:
+        case "integer":
+            # a cast alone would round 3.7 to 4 without a word
+            is_whole = f"try_cast({given} as double) = floor(try_cast({given} as double))"
+            return f"(case when {is_whole} then try_cast({given} as bigint) end)"
+        case "decimal":
+            return f"try_cast({given} as decimal(18, 4))"
+        case _:
+            return f"try_cast({given} as {column_type})"
+
+
+def _usable(typed: str, column_type: ColumnType) -> str:
+    return within_calendar(typed) if column_type == "timestamp" else typed

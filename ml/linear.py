@@ -1,0 +1,86 @@
+"""A linear model on log-scaled, standardised features: the steady partner of the trees, kept as numbers."""
+
+import warnings
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression, Ridge
+
+from ml.schema import FloatArray
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """How raw features become standard scores; fitted on training rows only, and stored."""
+
+    medians: tuple[float, ...]
+    means: tuple[float, ...]
+    scales: tuple[float, ...]
+
+    def apply(self, values: FloatArray) -> FloatArray:
+        """Impute with the training median, take the signed log, standardise, and clip at 8 standard deviations."""
+        filled = np.where(np.isnan(values), np.array(self.medians), values)
+        return np.asarray(np.clip((_signed_log(filled) - np.array(self.means)) / np.array(self.scales), -8.0, 8.0))
+
+
+def fit_scaling(values: FloatArray) -> Scaling:
+    """Medians, means and scales of the columns; a constant or empty column is scaled to zero."""
+    known = ~np.isnan(values)
+    medians = np.array([np.median(column[k]) if k.any() else 0.0 for column, k in zip(values.T, known.T, strict=True)])
+    logged = _signed_log(np.where(known, values, medians))
+    means, scales = logged.mean(axis=0), logged.std(axis=0)
+    # Constant columns get a scale that turns them to nothing; infinity would not survive as JSON.
+    scales = np.where(scales > 1e-9 * np.maximum(1.0, np.abs(means)), scales, 1e300)
+    return Scaling(tuple(medians.tolist()), tuple(means.tolist()), tuple(scales.tolist()))
+
+
+@dataclass(frozen=True)
+class Line:
+    """Intercept and one coefficient per feature, on standard scores."""
+
+    scaling: Scaling
+    coefficients: tuple[float, ...]
+    intercept: float
+
+    def raw(self, values: FloatArray) -> FloatArray:
+        """One raw prediction (log-odds or log money) per row."""
+        return np.asarray(self.scaling.apply(values) @ np.array(self.coefficients) + self.intercept)
+
+    def contributions(self, values: FloatArray) -> FloatArray:
+        """What each input adds against the average training row, (rows, inputs + 1); the last column is the base."""
+        parts = self.scaling.apply(values) * np.array(self.coefficients)
+        return np.column_stack([parts, np.full(len(values), self.intercept)])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers for JSON."""
+        return asdict(self)
+
+
+def line_from_dict(stored: dict[str, Any]) -> Line:
+    """The inverse of `Line.to_dict`."""
+    scaling = Scaling(**{name: tuple(numbers) for name, numbers in stored["scaling"].items()})
+    return Line(scaling, tuple(stored["coefficients"]), stored["intercept"])
+
+
+def fit_logistic(values: FloatArray, target: npt.NDArray[np.bool_], *, strength: float) -> Line:
+    """Logistic regression with an L2 penalty (`strength` is scikit-learn's C) on the scaled features."""
+    scaling = fit_scaling(values)
+    model = LogisticRegression(C=strength, solver="newton-cholesky", max_iter=100)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(scaling.apply(values), target)
+    return Line(scaling, tuple(model.coef_[0].tolist()), float(model.intercept_[0]))
+
+
+def fit_ridge(values: FloatArray, target: FloatArray, *, penalty: float) -> Line:
+    """Least squares with an L2 penalty on the scaled features."""
+    scaling = fit_scaling(values)
+    model = Ridge(alpha=penalty, solver="cholesky").fit(scaling.apply(values), target)
+    return Line(scaling, tuple(model.coef_.tolist()), float(model.intercept_))
+
+
+def _signed_log(values: FloatArray) -> FloatArray:
+    return np.asarray(np.sign(values) * np.log1p(np.abs(values)))

@@ -1,0 +1,154 @@
+"""Models on disk as data only (LightGBM text and JSON), one folder per content hash, checked when read."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from ml import churn, ltv, segments
+from ml.model import Artifact, ModelCard, ModelError, Trained
+
+MANIFEST: Final = "manifest.json"
+CARD: Final = "card.json"
+VERSION_LENGTH: Final = 12
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """Where a model lies: `folder` is <root>/<model>/<version>, `version` the first 12 digits of `artifact_sha256`."""
+
+    model: str
+    version: str
+    artifact_sha256: str
+    folder: Path
+
+
+def save(trained: Trained[Artifact], root: Path) -> SavedModel:
+    """Write the model and its card under `root`: temporary folder, fsync, hash, rename. Saving twice is saving once."""
+    files = {**trained.model.to_files(), CARD: _json(asdict(trained.card))}
+    manifest = _json({name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())})
+    sha256 = hashlib.sha256(manifest).hexdigest()
+    saved = SavedModel(
+        trained.card.model, sha256[:VERSION_LENGTH], sha256, root / trained.card.model / sha256[:VERSION_LENGTH]
+    )
+    if saved.folder.exists():
+        _read_checked(saved.folder, sha256)
+        return saved
+    saved.folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=saved.folder.parent))
+    try:
+        for name, content in {**files, MANIFEST: manifest}.items():
+            _write_synced(temporary / name, content)
+        _sync_folder(temporary)
+        _rename(temporary, saved)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    _sync_folder(saved.folder.parent)
+    return saved
+
+
+def load(root: Path, model: str, version: str, *, artifact_sha256: str | None = None) -> tuple[Artifact, ModelCard]:
+    """Read a model back, refusing any changed byte; give `artifact_sha256` (from model_versions) to check all of it."""
+    folder = root / model / version
+    files = _read_checked(folder, artifact_sha256 or version)
+    card = _card(json.loads(files.pop(CARD)))
+    return _readers()[model](files), card
+
+
+def version_row(
+    card: ModelCard, saved: SavedModel, *, trained_at: datetime, as_of_date: date, is_champion: bool
+) -> dict[str, Any]:
+    """One row of predictions.model_versions; JSON columns as text. `as_of_date` is the day of the run."""
+    return {
+        "model": card.model,
+        "version": saved.version,
+        "trained_at": trained_at,
+        "as_of_date": as_of_date,
+        "train_dates": _text([day.isoformat() for day in card.train_dates]),
+        "test_date": card.test_date,
+        "train_rows": card.train_rows,
+        "test_rows": card.test_rows,
+        "features": _text(card.features),
+        "parameters": _text(card.parameters),
+        "metrics": _text(card.metrics),
+        "baseline_metrics": _text(card.baseline_metrics),
+        "data_fingerprint": card.data_fingerprint,
+        "seed": card.seed,
+        "artifact_sha256": saved.artifact_sha256,
+        "is_champion": is_champion,
+    }
+
+
+def _readers() -> dict[str, Callable[[dict[str, bytes]], Artifact]]:
+    return {m.MODEL: m.from_files for m in (churn, ltv, segments)}
+
+
+def _read_checked(folder: Path, expected: str) -> dict[str, bytes]:
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise ModelError(f"There is no model in {folder}; train one, or list the versions that exist.")
+    manifest = path.read_bytes()
+    if not hashlib.sha256(manifest).hexdigest().startswith(expected):
+        raise ModelError(f"The manifest in {folder} is not the one that was saved; restore the folder or train again.")
+    files = {}
+    for name, digest in json.loads(manifest).items():
+        content = (folder / name).read_bytes() if (folder / name).is_file() else b""
+        if hashlib.sha256(content).hexdigest() != digest:
+            raise ModelError(f"{folder / name} is not the file that was saved; restore the folder or train again.")
+        files[name] = content
+    return files
+
+
+def _card(stored: dict[str, Any]) -> ModelCard:
+    stored["train_dates"] = tuple(date.fromisoformat(day) for day in stored["train_dates"])
+    stored["test_date"] = date.fromisoformat(stored["test_date"])
+    stored["features"] = tuple(stored["features"])
+    return ModelCard(**stored)
+
+
+def _text(content: Any) -> str:
+    return json.dumps(content, sort_keys=True, default=_plain, allow_nan=False)
+
+
+def _json(content: Any) -> bytes:
+    return _text(content).encode()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
+
+
+def _write_synced(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _rename(temporary: Path, saved: SavedModel) -> None:
+    temporary.chmod(0o755)
+    try:
+        temporary.rename(saved.folder)
+    except OSError:
+        # Another run saved the same content first; what counts is that the folder holds it.
+        _read_checked(saved.folder, saved.artifact_sha256)

@@ -1,0 +1,79 @@
+"""The buying rhythm of a customer as BG/NBD and Gamma-Gamma see it, from three columns of the feature matrix.
+
+Both are fitted on the histories of one date; they use no label.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from ml.bgnbd import BgNbd, History, fit_bgnbd
+from ml.gamma_gamma import GammaGamma, fit_gamma_gamma
+from ml.model import ModelError
+from ml.schema import FEATURE_NAMES, Feature, FloatArray
+
+NO_ORDER_CHANCE: Final = Feature(
+    "no_order_chance", "DOUBLE", "share", "a {value} chance of no order by the rhythm of past orders alone"
+)
+_ORDER_DAYS, _GAP, _RECENCY, _REVENUE = (
+    FEATURE_NAMES.index(name) for name in ("order_day_count", "mean_days_between_orders", "recency_days", "net_revenue")
+)
+
+
+@dataclass(frozen=True)
+class Rhythm:
+    """Purchase and spend models over a horizon in weeks; None where the histories did not allow a fit."""
+
+    purchases: BgNbd | None
+    spend: GammaGamma | None
+    weeks: float
+
+    def no_order_chance(self, values: FloatArray) -> FloatArray:
+        """Probability of no order within the horizon per row of the feature matrix; NaN without a fit."""
+        if self.purchases is None:
+            return np.full(len(values), np.nan)
+        return self.purchases.no_purchase(history(values), self.weeks)
+
+    def revenue(self, values: FloatArray) -> FloatArray:
+        """Expected revenue within the horizon per row of the feature matrix; zero without a fit."""
+        if self.purchases is None or self.spend is None:
+            return np.zeros(len(values))
+        days, mean = _spending(values)
+        return self.purchases.purchases(history(values), self.weeks) * self.spend.mean_spend(days, mean)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers for JSON."""
+        return asdict(self)
+
+
+def rhythm_from_dict(stored: dict[str, Any]) -> Rhythm:
+    """The inverse of `Rhythm.to_dict`."""
+    purchases, spend = stored["purchases"], stored["spend"]
+    return Rhythm(BgNbd(**purchases) if purchases else None, GammaGamma(**spend) if spend else None, stored["weeks"])
+
+
+def fit_rhythm(values: FloatArray, *, horizon_days: int) -> Rhythm:
+    """Fit on the feature matrix of one date; a part that cannot be fitted is left out."""
+    purchases: BgNbd | None = None
+    spend: GammaGamma | None = None
+    try:
+        purchases = fit_bgnbd(history(values))
+        spend = fit_gamma_gamma(*_spending(values))
+    except ModelError:
+        # Shops with too few repeat buyers are served by the other members of the models; the card shows the gap.
+        return Rhythm(purchases, None, horizon_days / 7)
+    return Rhythm(purchases, spend, horizon_days / 7)
+
+
+def history(values: FloatArray) -> History:
+    """Purchase histories out of the feature matrix; a customer whose numbers are missing counts as just arrived."""
+    days, gap, recency = (np.nan_to_num(values[:, column]) for column in (_ORDER_DAYS, _GAP, _RECENCY))
+    repeats = np.maximum(days - 1.0, 0.0)
+    last = repeats * np.maximum(gap, 0.0) / 7
+    return History(repeats, last, last + np.maximum(recency, 0.0) / 7)
+
+
+def _spending(values: FloatArray) -> tuple[FloatArray, FloatArray]:
+    days = np.maximum(np.nan_to_num(values[:, _ORDER_DAYS]), 0.0)
+    return days, np.nan_to_num(values[:, _REVENUE]) / np.maximum(days, 1.0)

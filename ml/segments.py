@@ -1,0 +1,134 @@
+"""Segments: which kind of customer. KMeans on scaled recency, frequency, value and behaviour, named by centroid."""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from ml import baselines, schema
+from ml.clustering import IntArray, choose_k, fit_centroids, judge, nearest
+from ml.fingerprint import data_fingerprint
+from ml.model import ModelCard, ModelError, Trained
+from ml.robust_scaling import RobustScaling, fit_robust_scaling
+from ml.schema import FEATURE_NAMES, FloatArray
+from ml.segment_names import segment_names
+from ml.splits import Split, rows_on
+
+MODEL: Final = "segments"
+TABLE: Final = "segments"
+SMALLEST_ROWS: Final = 50
+# One or two columns per trait, so that no trait outvotes the others by being written down often.
+TRAITS: Final = (
+    "recency_days",
+    "order_day_count",
+    "net_revenue",
+    "average_order_value",
+    "tenure_days",
+    "session_count_90d",
+    "product_view_count_90d",
+    "discount_share",
+)
+_COLUMNS: Final = [FEATURE_NAMES.index(name) for name in TRAITS]
+
+
+@dataclass(frozen=True)
+class SegmentParams:
+    """How segments are found: the k tried, and the sizes of the samples on which they are compared."""
+
+    seed: int
+    smallest_k: int = 3
+    largest_k: int = 8
+    silhouette_rows: int = 4_000
+    fit_rows: int = 100_000
+    bootstraps: int = 8
+
+
+@dataclass(frozen=True)
+class SegmentsModel:
+    """Scaling and centroids (k, traits) as fitted in training, one name per centroid; segment_id is the row number."""
+
+    scaling: RobustScaling
+    centroids: tuple[tuple[float, ...], ...]
+    names: tuple[str, ...]
+
+    def assign(self, values: FloatArray) -> IntArray:
+        """The nearest centroid per row of the feature matrix."""
+        return nearest(self.scaling.apply(values[:, _COLUMNS]), np.array(self.centroids))
+
+    def to_files(self) -> dict[str, bytes]:
+        """One JSON of numbers and names."""
+        return {"model.json": json.dumps(asdict(self), sort_keys=True).encode()}
+
+
+def from_files(files: dict[str, bytes]) -> SegmentsModel:
+    """The inverse of `SegmentsModel.to_files`."""
+    stored = json.loads(files["model.json"])
+    scaling = RobustScaling(**{name: tuple(numbers) for name, numbers in stored["scaling"].items()})
+    return SegmentsModel(scaling, tuple(tuple(c) for c in stored["centroids"]), tuple(stored["names"]))
+
+
+def train(rows: pd.DataFrame, split: Split, params: SegmentParams) -> Trained[SegmentsModel]:
+    """Choose k and fit on the newest date before the test, judge on the test date, refit by that recipe on the test date.
+
+    `rows` are features with labels, one per (customer_id, as_of_date); labels serve only to judge how well segments
+    tell spenders apart. Raises ModelError.
+    """
+    schema.check_rows(rows)
+    rows = schema.ordered(rows_on(rows, split.calibration_date, split.test_date))
+    before, test = rows_on(rows, split.calibration_date), rows_on(rows, split.test_date)
+    judged, choice = _fit(before, params)
+    scaled = judged.scaling.apply(schema.matrix(test)[:, _COLUMNS])
+    spend = test["net_revenue_in_horizon"].to_numpy(dtype=np.float64)
+    labels = {MODEL: judged.assign(schema.matrix(test)), **baselines.segments(test, len(judged.names), params.seed)}
+    metrics = {
+        n: judge(scaled, found, spend, rows=params.silhouette_rows, seed=params.seed) for n, found in labels.items()
+    }
+    sizes = dict(zip(judged.names, np.bincount(labels[MODEL], minlength=len(judged.names)).tolist(), strict=True))
+    metrics[MODEL] |= {"names_and_sizes": sizes, "choice_of_k": choice}
+    model, final_choice = _fit(test, params)
+    card = ModelCard(
+        model=MODEL,
+        train_dates=(split.calibration_date,),
+        test_date=split.test_date,
+        train_rows=len(before),
+        test_rows=len(test),
+        features=TRAITS,
+        parameters={**asdict(params), "k": len(model.names), "names": list(model.names), "choice_of_k": final_choice},
+        metrics=metrics.pop(MODEL),
+        baseline_metrics=metrics,
+        data_fingerprint=data_fingerprint(rows),
+        seed=params.seed,
+    )
+    found = labels[MODEL]
+    names = np.array(judged.names, dtype=object)[found]
+    scores = test[list(schema.KEYS)].assign(actual=spend, segment_id=found, segment_name=names)
+    return Trained(model, card, scores.reset_index(drop=True))
+
+
+def score(model: SegmentsModel, features: pd.DataFrame, *, explain: bool = True) -> pd.DataFrame:
+    """The columns of segments but model_version, one row per row of `features`, in its order (`explain` changes nothing)."""
+    schema.check_features(features)
+    found = model.assign(schema.matrix(features))
+    names = np.array(model.names, dtype=object)[found]
+    keys = features[list(schema.KEYS)].reset_index(drop=True)
+    return keys.assign(segment_id=found.astype(np.int32), segment_name=names)
+
+
+assign = score
+
+
+def _fit(rows: pd.DataFrame, params: SegmentParams) -> tuple[SegmentsModel, list[dict[str, Any]]]:
+    values = schema.matrix(rows)[:, _COLUMNS]
+    if len(values) < SMALLEST_ROWS:
+        raise ModelError(f"Segments cannot be found in {len(values)} customers; at least {SMALLEST_ROWS} are needed.")
+    scaling = fit_robust_scaling(values)
+    scaled = scaling.apply(values)
+    ks = range(params.smallest_k, params.largest_k + 1)
+    k, choice = choose_k(scaled, ks, rows=params.silhouette_rows, bootstraps=params.bootstraps, seed=params.seed)
+    centroids = fit_centroids(scaled, k, rows=params.fit_rows, seed=params.seed)
+    # Ids follow value, not the order in which KMeans happened to find the centroids.
+    centroids = centroids[np.lexsort((*centroids.T, -centroids[:, TRAITS.index("net_revenue")]))]
+    names = segment_names(pd.DataFrame(scaling.undo(centroids), columns=list(TRAITS)))
+    return SegmentsModel(scaling, tuple(tuple(c) for c in centroids.tolist()), names), choice

@@ -1,0 +1,1 @@
+"""The assets of the four stages, one module each."""

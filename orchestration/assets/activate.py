@@ -1,0 +1,92 @@
+"""ACTIVATE: audiences in SQL, their versions, and their publication to Redis."""
+
+from collections.abc import Sequence
+
+import dagster as dg
+from dagster_dbt import DbtCliResource, dbt_assets
+
+from orchestration.assets.dbt_models import AddressTranslator, build_models
+from orchestration.publishing import PROFILES, publish, register_changes
+from orchestration.resources import Platform
+from orchestration.serving import mark_build_whole
+from orchestration.transform import AUDIENCES, audience_definitions, manifest_path, read_manifest
+from orchestration.warehouse import open_writer, scalar
+
+AUDIENCE_NAMES = [definition.name for definition in audience_definitions(read_manifest())]
+
+
+@dbt_assets(
+    manifest=manifest_path(),
+    select=AUDIENCES,
+    dagster_dbt_translator=AddressTranslator(),
+    name="audience_models",
+    pool="warehouse",
+)
+def audience_models(context: dg.AssetExecutionContext, dbt: DbtCliResource, platform: dg.ResourceParam[Platform]):  # type: ignore[no-untyped-def]
+    """Build the profiles and every audience."""
+    yield from build_models(context, dbt, platform)
+
+
+@dg.asset(
+    key=["control", "audience_versions"],
+    group_name="activate",
+    deps=[["audiences", name] for name in [PROFILES, *AUDIENCE_NAMES]],
+    kinds={"sqlite"},
+    pool="warehouse",
+)
+def audience_versions(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    """One row per changed audience. The build is whole: it is served to readers, and what changed gets a version for the sensor."""
+    with open_writer(platform.settings.warehouse_path) as connection:
+        as_of = scalar(connection, "select as_of from control.current_run")
+        mark_build_whole(connection, context.run_id, as_of)
+    registered = register_changes(platform.settings, platform.state)
+    changed = {version.audience: f"v{version.version}: {version.member_count:,}" for version in registered}
+    return dg.MaterializeResult(metadata={"changed": len(changed), **changed})
+
+
+class PublicationConfig(dg.Config):
+    """Which version to publish."""
+
+    version: int | None = None
+    """Version to publish; empty: the newest."""
+    attempt: int = 1
+    """Counts the tries of this version."""
+
+
+def publication_assets(names: Sequence[str]) -> list[dg.AssetsDefinition]:
+    """One asset per audience: its copy in Redis. The sensor materialises it whenever a new version is registered."""
+    return [_publication_asset(name) for name in names]
+
+
+def _publication_asset(name: str) -> dg.AssetsDefinition:
+    @dg.asset(
+        key=["redis", name],
+        name=None,
+        group_name="activate",
+        deps=[["control", "audience_versions"], ["audiences", name]],
+        description=f"The published copy of audiences.{name} in Redis: old or new, never a mixture.",
+        kinds={"redis"},
+        pool="redis",
+    )
+    def publication(
+        context: dg.AssetExecutionContext, config: PublicationConfig, platform: dg.ResourceParam[Platform]
+    ) -> dg.MaterializeResult:  # type: ignore[type-arg]
+        state = platform.state
+        version = state.version(name, config.version) if config.version else state.newest_version(name)
+        if version is None:
+            raise dg.Failure(
+                f"{name} has no registered version {config.version or ''}; materialise control/audience_versions first."
+            )
+        result = publish(platform.settings, state, version, attempt=config.attempt)
+        context.log.info(result.sentence)
+        return dg.MaterializeResult(
+            metadata={
+                "dagster/row_count": result.count,
+                "rows_touched": result.changed + result.removed,
+                "version": result.version,
+                "status": result.status,
+                "mode": result.mode,
+            }
+        )
+
+    return publication

@@ -1,0 +1,67 @@
+"""How a dbt model becomes a Dagster asset: its key is its address, its group its stage, its metadata its row count."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+from dagster_dbt import DagsterDbtTranslator, DbtCliResource
+
+from orchestration.resources import Platform
+from orchestration.transform import PASS_VARS
+from orchestration.warehouse import open_writer, row_count
+
+STAGE_OF_SCHEMA = {
+    "raw": "collect",
+    "control": "collect",
+    "truth": "collect",
+    "staging": "unify",
+    "identity": "unify",
+    "customer_360": "unify",
+    "features": "predict",
+    "predictions": "predict",
+    "audiences": "activate",
+}
+
+
+class AddressTranslator(DagsterDbtTranslator):
+    """Keys are [schema, table]; groups are the four stages."""
+
+    def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
+        """The table's address."""
+        table = dbt_resource_props.get("identifier") or dbt_resource_props["name"]
+        return dg.AssetKey([dbt_resource_props["schema"], table])
+
+    def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
+        """The stage that the schema belongs to."""
+        return STAGE_OF_SCHEMA[dbt_resource_props["schema"]]
+
+    def get_tags(self, dbt_resource_props: Mapping[str, Any]) -> Mapping[str, str]:
+        """dbt's tags name the step of a pass; they say nothing to a person who looks at the graph."""
+        return {}
+
+
+def build_models(context: dg.AssetExecutionContext, dbt: DbtCliResource, platform: Platform) -> Iterator[Any]:
+    """Run `dbt build` for the selected assets and tests, then add every table's row count to what Dagster shows."""
+    arguments = ["build", "--vars", PASS_VARS, "--exclude-resource-type", "unit_test"]
+    events: list[Any] = []
+    try:
+        events.extend(dbt.cli(arguments, context=context).stream())
+    finally:
+        # also where a model failed: what was built before it counts
+        yield from _with_row_counts(events, context, platform)
+
+
+def _with_row_counts(events: Sequence[Any], context: dg.AssetExecutionContext, platform: Platform) -> Iterator[Any]:
+    keys = {
+        event.output_name: context.asset_key_for_output(event.output_name)
+        for event in events
+        if isinstance(event, dg.Output)
+    }
+    with open_writer(platform.settings.warehouse_path) as connection:
+        counts = {name: row_count(connection, ".".join(key.path)) for name, key in keys.items()}
+    for event in events:
+        if isinstance(event, dg.Output):
+            metadata = {**event.metadata, "dagster/row_count": counts[event.output_name]}
+            yield dg.Output(event.value, output_name=event.output_name, metadata=metadata)
+        else:
+            yield event

@@ -1,0 +1,68 @@
+"""UNIFY: evidence, the identity engine, and the Customer 360 (with the features that look back on it)."""
+
+import dagster as dg
+from dagster_dbt import DbtCliResource, dbt_assets
+
+from orchestration.assets.dbt_models import AddressTranslator, build_models
+from orchestration.clock import dates_in_use
+from orchestration.resources import Platform
+from orchestration.stitching import stitch
+from orchestration.transform import CUSTOMERS, EVIDENCE, manifest_path
+from orchestration.warehouse import open_writer
+
+ENGINE = {
+    "memberships": "One row per identifier, customer and period in which this was known.",
+    "customer_ids": "One row per customer id and anchor: the append-only ledger.",
+    "merge_history": "One row per customer that became part of another, or that others left.",
+    "hot_identifiers": "One row per identifier that too many people share.",
+}
+
+
+@dbt_assets(
+    manifest=manifest_path(),
+    select=EVIDENCE,
+    dagster_dbt_translator=AddressTranslator(),
+    name="evidence_models",
+    pool="warehouse",
+)
+def evidence_models(context: dg.AssetExecutionContext, dbt: DbtCliResource, platform: dg.ResourceParam[Platform]):  # type: ignore[no-untyped-def]
+    """Type the landed events and collect which identifiers were seen together."""
+    yield from build_models(context, dbt, platform)
+
+
+@dg.multi_asset(
+    specs=[
+        dg.AssetSpec(
+            ["identity", table],
+            group_name="unify",
+            description=text,
+            deps=[
+                ["identity", "identifiers"],
+                ["identity", "evidence"],
+                ["identity", "evidence_identifiers"],
+                ["control", "feature_dates"],
+            ],
+            kinds={"python"},
+        )
+        for table, text in ENGINE.items()
+    ],
+    pool="warehouse",
+)
+def identity_engine(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]):  # type: ignore[no-untyped-def]
+    """Decide which identifiers are the same customer, at every date in use, and write the answer in one transaction."""
+    with open_writer(platform.settings.warehouse_path) as connection:
+        statistics = stitch(connection, rules=platform.rules, dates=dates_in_use(connection), salt=platform.salt)
+    for table in ENGINE:
+        yield dg.MaterializeResult(asset_key=["identity", table], metadata=vars(statistics))
+
+
+@dbt_assets(
+    manifest=manifest_path(),
+    select=CUSTOMERS,
+    dagster_dbt_translator=AddressTranslator(),
+    name="customer_models",
+    pool="warehouse",
+)
+def customer_models(context: dg.AssetExecutionContext, dbt: DbtCliResource, platform: dg.ResourceParam[Platform]):  # type: ignore[no-untyped-def]
+    """Tie every event to its customer, build the 360, and the features of every date in use."""
+    yield from build_models(context, dbt, platform)

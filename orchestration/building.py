@@ -1,0 +1,43 @@
+"""`weft build`: dbt up to evidence, the identity engine, dbt from there; served when it is whole. No Dagster."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import uuid4
+
+from identity.engine import Statistics
+from orchestration.clock import resolve_as_of, start_run
+from orchestration.publishing import register_changes
+from orchestration.resources import Platform
+from orchestration.serving import mark_build_whole
+from orchestration.state import AudienceVersion
+from orchestration.stitching import stitch
+from orchestration.transform import AUDIENCES, CUSTOMERS, EVIDENCE, dbt_build, prepare_manifest
+from orchestration.warehouse import open_writer
+
+
+def build(
+    platform: Platform, *, as_of: datetime | None, select: Sequence[str] = (), quiet: bool = False
+) -> tuple[Statistics, list[AudienceVersion]]:
+    """Build the warehouse once with the predictions at hand; returns the engine's counts and the audiences that changed.
+
+    `select` is dbt's own selection, applied to every dbt step. Raises BuildError where a model or a test fails: readers keep
+    the build before.
+    """
+    settings = platform.settings
+    prepare_manifest(settings)
+    build_id = f"build-{uuid4()}"
+    instant = resolve_as_of(platform.state, as_of)
+    with open_writer(settings.warehouse_path) as connection:
+        dates = start_run(connection, run_id=build_id, as_of=instant, settings=settings, rules=platform.rules)
+    _step(platform, select, EVIDENCE, leave_out=[CUSTOMERS, AUDIENCES], quiet=quiet)
+    with open_writer(settings.warehouse_path) as connection:
+        statistics = stitch(connection, rules=platform.rules, dates=dates, salt=platform.salt)
+    _step(platform, select, CUSTOMERS, leave_out=[EVIDENCE, AUDIENCES], quiet=quiet)
+    _step(platform, select, AUDIENCES, leave_out=[EVIDENCE, CUSTOMERS], quiet=quiet)
+    with open_writer(settings.warehouse_path) as connection:
+        mark_build_whole(connection, build_id, instant)
+    return statistics, register_changes(settings, platform.state)
+
+
+def _step(platform: Platform, select: Sequence[str], step: str, *, leave_out: Sequence[str], quiet: bool) -> None:
+    dbt_build(platform.settings, select=select or [step], exclude=leave_out if select else (), quiet=quiet)

@@ -1,0 +1,100 @@
+"""Asset checks that SQL tests cannot express: each is a statement that is true when it passes."""
+
+import json
+
+import dagster as dg
+
+from orchestration.errors import NothingServedError
+from orchestration.resources import Platform
+from orchestration.serving import open_served
+from orchestration.transform import audience_definitions, read_manifest
+from orchestration.warehouse import first_row, open_writer, row_count, scalar
+
+MINIMUM_PRECISION = 0.99
+MAXIMUM_CALIBRATION_ERROR = 0.1
+
+
+@dg.asset_check(asset=["raw", "landings"])
+def landing_books_balance(platform: dg.ResourceParam[Platform]) -> dg.AssetCheckResult:
+    """Every row of every landed file was accepted, rejected, a duplicate or a conflict, and every accepted event is there."""
+    with open_writer(platform.settings.warehouse_path) as connection:
+        unbalanced = scalar(
+            connection,
+            "select count(*) from raw.landings where rows_read <> accepted + rejected + duplicates + conflicts",
+        )
+    return dg.AssetCheckResult(passed=unbalanced == 0, metadata={"unbalanced_files": unbalanced})
+
+
+@dg.asset_check(asset=["identity", "quality"])
+def identity_precision_is_high(platform: dg.ResourceParam[Platform]) -> dg.AssetCheckResult:
+    """Pairwise precision against the simulator's truth is at least .99; passes where there is no truth to compare with."""
+    with open_writer(platform.settings.warehouse_path) as connection:
+        row = first_row(connection, "select pairwise_precision, pairwise_recall from identity.quality")
+    if row is None or row[0] is None:
+        return dg.AssetCheckResult(passed=True, description="There is no truth to compare with.")
+    return dg.AssetCheckResult(
+        passed=row[0] >= MINIMUM_PRECISION,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"pairwise_precision": row[0], "pairwise_recall": row[1]},
+    )
+
+
+@dg.asset_check(asset=["predictions", "churn_scores"])
+def no_score_is_missing(platform: dg.ResourceParam[Platform]) -> dg.AssetCheckResult:
+    """Every customer with features of the run's date has a churn score, where there is a model."""
+    with open_writer(platform.settings.warehouse_path) as connection:
+        counts = first_row(
+            connection,
+            "select count(*) filter (scores.customer_id is null), count(scores.customer_id) "
+            "from features.customer_features as features left join predictions.churn_scores as scores "
+            "on features.customer_id = scores.customer_id and features.as_of_date = scores.as_of_date "
+            "where features.as_of_date = (select max(as_of_date) from control.feature_dates)",
+        )
+    missing, scored = counts or (0, 0)
+    return dg.AssetCheckResult(
+        passed=missing == 0 or scored == 0,
+        description="There is no model yet." if scored == 0 else None,
+        metadata={"missing": missing, "scored": scored},
+    )
+
+
+@dg.asset_check(asset=["predictions", "model_versions"])
+def churn_probabilities_are_calibrated(platform: dg.ResourceParam[Platform]) -> dg.AssetCheckResult:
+    """On the test date the champion's churn probabilities are off by less than .1 on average (expected calibration error)."""
+    champion = next((c for c in platform.state.model_cards() if c["model"] == "churn" and c["is_champion"]), None)
+    if champion is None:
+        return dg.AssetCheckResult(passed=True, description="There is no model yet.")
+    error = json.loads(champion["metrics"])["ece"]
+    return dg.AssetCheckResult(
+        passed=error <= MAXIMUM_CALIBRATION_ERROR,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"expected_calibration_error": error},
+    )
+
+
+@dg.asset_check(asset=["control", "audience_versions"])
+def every_audience_holds_a_share_of_the_customers(platform: dg.ResourceParam[Platform]) -> dg.AssetCheckResult:
+    """No audience is larger than its guard `max_share` allows."""
+
+    shares = {}
+    too_large = []
+    try:
+        with open_served(platform.settings) as served:
+            customers = row_count(served, "customer_360.customers")
+            for definition in audience_definitions(read_manifest()):
+                members = row_count(served, f"audiences.{definition.name}")
+                shares[definition.name] = members / customers if customers else 0.0
+                if shares[definition.name] > definition.meta.get("guards", {}).get("max_share", 1.0):
+                    too_large.append(definition.name)
+    except NothingServedError as error:
+        return dg.AssetCheckResult(passed=False, description=str(error))
+    return dg.AssetCheckResult(passed=not too_large, severity=dg.AssetCheckSeverity.WARN, metadata=shares)
+
+
+CHECKS = [
+    landing_books_balance,
+    identity_precision_is_high,
+    no_score_is_missing,
+    churn_probabilities_are_calibrated,
+    every_audience_holds_a_share_of_the_customers,
+]

@@ -1,0 +1,166 @@
+"""The `weft` command line: a table of contents of what a person can do. A user's mistake gets one sentence and exit code 2."""
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from activation.errors import ActivationError
+from identity.rules import RulesError
+from ingestion.file_errors import FileError
+from ingestion.mappings import MappingError, load_mapping
+from orchestration.audience_commands import audiences
+from orchestration.errors import WeftError
+from orchestration.landing import land_file
+from orchestration.model_commands import models
+from orchestration.resources import build_platform
+from orchestration.settings import export_for_tools
+from orchestration.state import utc_now
+from orchestration.warehouse import open_writer
+
+app = typer.Typer(
+    help="Weft: collect, unify, predict, activate, on your own warehouse.", no_args_is_help=True, add_completion=False
+)
+app.add_typer(audiences, name="audience", help="Look at published audiences, roll one back.")
+app.add_typer(models, name="model", help="Look at trained models.")
+
+console = Console()
+
+AsOf = Annotated[
+    str | None,
+    typer.Option(help="The instant that the run looks back from, ISO, UTC. Default: the pinned clock, else now."),
+]
+
+
+@app.command()
+def simulate(
+    events: Annotated[int, typer.Option(help="About how many events.", min=1000, max=10_000_000)] = 200_000,
+    seed: Annotated[int, typer.Option(help="Same seed, same shop.")] = 7,
+    out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("simulated"),
+    difficulty: Annotated[str, typer.Option(help="easy, default or hard.")] = "default",
+) -> None:
+    """Write a simulated shop: events by mapping, and the truth about who is who."""
+    from ingestion.simulator import Difficulty, SimulationConfig, simulate
+
+    with working("Simulating a shop"):
+        summary = simulate(SimulationConfig(events=events, seed=seed, difficulty=Difficulty.named(difficulty)), out)
+    console.print(f"Wrote {summary.rows:,} events of {summary.people:,} people to {out}.")
+
+
+@app.command("import")
+def import_(
+    path: Annotated[Path, typer.Argument(help="A CSV, NDJSON or Parquet file, or a folder of them.")],
+    mapping: Annotated[str, typer.Option(help="Name of a mapping, or a YAML file.")],
+) -> None:
+    """Land a file through a mapping: every event exactly once, rejects kept with their bytes and the reason."""
+    platform = build_platform()
+    chosen = load_mapping(mapping)
+    if not path.exists():
+        raise typer.BadParameter(f"{path} does not exist; give a file or a folder.")
+    files = sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
+    with open_writer(platform.settings.warehouse_path) as connection:
+        for file in files:
+            with working(f"Landing {file.name}"):
+                report = land_file(connection, path=file, mapping=chosen, landed_at=utc_now())
+            console.print(report.sentence())
+
+
+@app.command()
+def build(
+    as_of: AsOf = None,
+    select: Annotated[list[str] | None, typer.Option(help="dbt's --select; all models by default.")] = None,
+) -> None:
+    """Build the warehouse without Dagster: dbt up to evidence, the identity engine, dbt from there."""
+    from orchestration.building import build
+
+    platform = build_platform()
+    statistics, changed = build(platform, as_of=parsed_instant(as_of), select=select or [])
+    console.print(
+        f"{statistics.customers:,} customers from {statistics.identifiers:,} identifiers; {len(changed)} audiences changed."
+    )
+
+
+@app.command()
+def run(
+    as_of: AsOf = None,
+    reporting_currency: Annotated[
+        str | None, typer.Option(help="ISO 4217 code; default: WEFT_REPORTING_CURRENCY.")
+    ] = None,
+) -> None:
+    """One whole pass of all four stages, then publish what changed."""
+    overrides = {"reporting_currency": reporting_currency.upper()} if reporting_currency else {}
+    platform = build_platform(**overrides)
+    export_for_tools(platform.settings)  # Dagster's definitions read the same settings from the environment
+    instant = parsed_instant(as_of)
+    from orchestration.passes import run_pass
+
+    with working("Collect, unify, predict, activate"):
+        report = run_pass(platform, as_of=instant)
+    for line in report.published or ["Nothing changed, nothing was published."]:
+        console.print(line)
+    for check in report.failed_checks:
+        console.print(f"[yellow]check failed:[/] {check}")
+    console.print("  ".join(f"{stage} {seconds:.1f} s" for stage, seconds in report.seconds.items()))
+
+
+@app.command()
+def demo(
+    events: Annotated[int, typer.Option(help="About how many simulated events.", min=1000)] = 200_000,
+    seed: Annotated[int, typer.Option(help="Same seed, same shop.")] = 7,
+) -> None:
+    """The main job on a simulated shop, with a report of what came out."""
+    from orchestration.demo import run_demo
+
+    run_demo(build_platform(), events=events, seed=seed, console=console)
+
+
+@app.command()
+def up() -> None:
+    """Start Redis, the Dagster webserver and the daemon; Ctrl-C stops all of it."""
+    from orchestration.up import run_services
+
+    run_services(build_platform(), console)
+
+
+@app.command()
+def status() -> None:
+    """What is where, how old and how big."""
+    from orchestration.reporting import status_rows
+
+    table = Table("what", "state", box=None)
+    for what, state in status_rows(build_platform()):
+        table.add_row(what, state)
+    console.print(table)
+
+
+def parsed_instant(text: str | None) -> datetime | None:
+    """An ISO date or instant as naive UTC. Raises BadParameter with one sentence."""
+    if text is None:
+        return None
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"'{text}' is not an instant; write 2026-07-01 or 2026-07-01T12:00:00.") from None
+    return instant.astimezone(UTC).replace(tzinfo=None) if instant.tzinfo else instant
+
+
+def working(what: str) -> Progress:
+    """A line that shows what is going on and for how long."""
+    progress = Progress(SpinnerColumn(), TextColumn(what), TimeElapsedColumn(), console=Console(stderr=True), transient=True)
+    progress.add_task(what, total=None)
+    return progress
+
+
+def main() -> None:
+    """Run the command line; what a user can mend is one sentence and exit code 2."""
+    try:
+        app()
+    except (WeftError, MappingError, FileError, RulesError, ActivationError) as mistake:
+        console.print(f"[red]{escape(str(mistake))}[/]", highlight=False)
+        sys.exit(2)

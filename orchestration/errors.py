@@ -1,0 +1,21 @@
+"""What can go wrong that a person can mend: each error's text is one sentence that says what is wrong and what to do."""
+
+
+class WeftError(Exception):
+    """The command line prints it without a traceback and exits with 2."""
+
+
+class SettingsError(WeftError, ValueError):
+    """A setting cannot be used."""
+
+
+class BuildError(WeftError, RuntimeError):
+    """dbt could not build the models; its own output says why."""
+
+
+class PassError(WeftError, RuntimeError):
+    """A pass or a publication failed; what was good before stands."""
+
+
+class NothingServedError(WeftError, LookupError):
+    """There is no whole build to read yet."""

@@ -1,0 +1,206 @@
+"""From a whole build to Redis: register what changed as audience versions, and publish one version."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import duckdb
+import pyarrow as pa
+import redis
+
+from activation.embedded_redis import EmbeddedRedis
+from activation.errors import ActivationError, StalePublisherError
+from activation.publisher import publish_audience, publish_profiles
+from orchestration.errors import NothingServedError
+from orchestration.serving import open_served, serve_newest_build
+from orchestration.settings import Settings
+from orchestration.state import AudienceVersion, State, utc_now
+from orchestration.transform import AudienceDefinition, audience_definitions, read_manifest
+from orchestration.warehouse import first_row, tables_of
+
+PROFILES = "profiles"
+"""The profiles are published like an audience: versioned, as a diff, by the same sensor."""
+
+MAX_ATTEMPTS = 5
+STUCK_AFTER = timedelta(minutes=15)
+
+REQUESTED, PUBLISHED, FAILED, SUPERSEDED = "requested", "published", "failed", "superseded"
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What one publication sent: counts of members or profiles, and how it was sent (diff, whole or nothing)."""
+
+    audience: str
+    version: int
+    status: str
+    mode: str
+    count: int
+    changed: int
+    removed: int
+    sentence: str
+
+
+@contextmanager
+def online_store(settings: Settings) -> Iterator[redis.Redis]:
+    """A client of the user's REDIS_URL, else of the embedded Redis (attached to where it runs, else started for the block)."""
+    if settings.redis_url:
+        with redis.Redis.from_url(settings.redis_url, socket_timeout=30) as client:
+            yield client
+        return
+    with EmbeddedRedis(settings.home / "redis", settings.redis_port) as server, server.client() as client:
+        yield client
+
+
+def register_changes(settings: Settings, state: State, *, wait: bool = True) -> list[AudienceVersion]:
+    """Serve the newest whole build, if there is a new one, and write a version for everything whose definition or content changed.
+
+    Notices an analyst's own `dbt build` as well as Weft's passes. Registering the same build twice changes nothing.
+    """
+    serve_newest_build(settings, wait=wait)
+    try:
+        with open_served(settings) as served:
+            return _register(served, state)
+    except NothingServedError:
+        return []
+
+
+def _register(served: duckdb.DuckDBPyConnection, state: State) -> list[AudienceVersion]:
+    build = first_row(served, "select build_id, as_of from control.builds order by completed_at desc limit 1")
+    assert build is not None, "a served build has its row in control.builds"
+    build_id, as_of = build
+    existing = tables_of(served, "audiences")
+    registered = []
+    for definition in [*audience_definitions(read_manifest()), _profiles_definition()]:
+        if definition.name not in existing:
+            continue
+        count, content_hash = _content(served, definition.name)
+        version = state.register_version(
+            audience=definition.name,
+            build_id=build_id,
+            definition_hash=definition.definition_hash,
+            content_hash=content_hash,
+            member_count=count,
+            as_of=as_of,
+        )
+        if version:
+            registered.append(version)
+    return registered
+
+
+def _profiles_definition() -> AudienceDefinition:
+    return AudienceDefinition(PROFILES, "Customer profiles with their audiences", "contract-1", {})
+
+
+def _content(served: duckdb.DuckDBPyConnection, audience: str) -> tuple[int, str]:
+    """Row count and an order-independent hash of an audience's members, or of the profiles with their audiences and identifiers."""
+    if audience != PROFILES:
+        query = f"select customer_id as line from audiences.{audience}"
+    else:
+        query = (
+            f"select cast(p as varchar) as line from ({profiles_query(served)}) as p "
+            f"union all select cast(i as varchar) from ({IDENTIFIERS_QUERY}) as i"
+        )
+    row = first_row(
+        served,
+        f"select count(*), coalesce(sum(cast(md5_number_lower(line) as hugeint)), 0) from ({query})",
+    )
+    assert row is not None
+    return int(row[0]), hashlib.sha256(f"{row[0]}:{row[1]}".encode()).hexdigest()
+
+
+IDENTIFIERS_QUERY = """
+    select identifier_type, identifier_value, customer_id from identity.nodes where customer_id is not null
+    union all
+    select 'customer_id', customer_id, living_customer_id from identity.customer_redirects where customer_id <> living_customer_id
+"""
+"""Every identifier's customer; ids of merged customers lead to the living one."""
+
+
+def profiles_query(served: duckdb.DuckDBPyConnection) -> str:
+    """The profiles as published: audiences.profiles and the sorted names of the audiences a customer is in."""
+    existing = tables_of(served, "audiences")
+    names = [definition.name for definition in audience_definitions(read_manifest()) if definition.name in existing]
+    members = " union all ".join(f"select customer_id, '{name}' as audience from audiences.{name}" for name in names)
+    members = members or "select null::varchar as customer_id, null::varchar as audience where false"
+    return f"""
+        select profiles.*, coalesce(memberships.audiences, []::varchar[]) as audiences
+        from audiences.profiles as profiles
+        left join (select customer_id, list_sort(list(audience)) as audiences from ({members}) group by customer_id) as memberships
+            on profiles.customer_id = memberships.customer_id
+    """
+
+
+def pending_versions(state: State, *, after: int, now: datetime) -> list[tuple[AudienceVersion, int]]:
+    """Versions that want publishing with the number of the try: new ones after the cursor, and failed ones whose turn has come again."""
+    pending = []
+    for version in state.versions_after(0):
+        last = state.last_publication(version.audience, version.version)
+        if last is None:
+            pending.append((version, 1))
+            continue
+        attempt, status, changed_at = last
+        is_stuck = status == REQUESTED and now - changed_at > STUCK_AFTER
+        is_due = status == FAILED and now - changed_at >= timedelta(seconds=30 * 2 ** (attempt - 1))
+        if (is_stuck or is_due) and attempt < MAX_ATTEMPTS:
+            pending.append((version, attempt + 1))
+        elif status == REQUESTED and version.seq > after:
+            pending.append((version, attempt))
+    return pending
+
+
+def publish(settings: Settings, state: State, version: AudienceVersion, *, attempt: int) -> Publication:
+    """Publish one registered version from the build it was registered in. Raises ActivationError where Redis refuses or is gone.
+
+    A version that a newer one has overtaken, or whose build is no longer kept, is superseded: the newer one has what readers need.
+    """
+    state.record_publication(version.audience, version.version, attempt, REQUESTED)
+    try:
+        with online_store(settings) as client, open_served(settings, version.build_id) as served:
+            publication = _publish(client, served, settings, version)
+    except (StalePublisherError, NothingServedError) as overtaken:
+        state.record_publication(version.audience, version.version, attempt, SUPERSEDED, str(overtaken))
+        return Publication(version.audience, version.version, SUPERSEDED, "nothing", 0, 0, 0, str(overtaken))
+    except ActivationError as error:
+        state.record_publication(version.audience, version.version, attempt, FAILED, str(error))
+        raise
+    state.record_publication(version.audience, version.version, attempt, PUBLISHED, publication.sentence)
+    return publication
+
+
+def _publish(
+    client: redis.Redis, served: duckdb.DuckDBPyConnection, settings: Settings, version: AudienceVersion
+) -> Publication:
+    if version.audience == PROFILES:
+        report = publish_profiles(
+            client,
+            version=version.version,
+            build=version.seq,
+            profiles=served.sql(profiles_query(served)).to_arrow_table(),
+            identifiers=served.sql(IDENTIFIERS_QUERY).to_arrow_table(),
+            as_of=version.as_of,
+            snapshot=settings.home / "published" / "profiles.parquet",
+            published_at=utc_now(),
+        )
+        changed, removed = report.profiles_written, report.profiles_removed
+        count, mode = report.count, report.mode
+    else:
+        members: pa.Table = served.sql(f"select customer_id from audiences.{version.audience}").to_arrow_table()
+        audience_report = publish_audience(
+            client,
+            name=version.audience,
+            version=version.version,
+            build=version.seq,
+            members=members["customer_id"],
+            as_of=version.as_of,
+            definition_hash=version.definition_hash,
+            published_at=utc_now(),
+        )
+        changed, removed = audience_report.added, audience_report.removed
+        count, mode = audience_report.count, audience_report.mode
+    sentence = (
+        f"{version.audience} v{version.version}: {count:,} in all, {changed:,} written, {removed:,} removed ({mode})"
+    )
+    return Publication(version.audience, version.version, PUBLISHED, mode, count, changed, removed, sentence)

@@ -1,0 +1,66 @@
+"""What Weft notices by itself: an audience that changed, and files put into the inbox."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+
+import dagster as dg
+
+from orchestration.publishing import pending_versions, register_changes
+from orchestration.resources import Platform
+from orchestration.schedules import publish, refresh
+from orchestration.state import utc_now
+
+SETTLED_AFTER = timedelta(seconds=10)
+"""A file in the inbox that was written to a moment ago may still be growing."""
+
+
+@dg.sensor(job=publish, minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.RUNNING)
+def audience_changed(
+    context: dg.SensorEvaluationContext, platform: dg.ResourceParam[Platform]
+) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    """Request one publication for every version registered since the cursor, and again for those that failed.
+
+    First registers what changed without us, an analyst's own `dbt build` included. The cursor is the last version seen; the run
+    key is audience, version and try, so that neither a restart nor a repeated tick publishes twice or skips one.
+    """
+    register_changes(platform.settings, platform.state, wait=False)
+    cursor = int(context.cursor or 0)
+    pending = pending_versions(platform.state, after=cursor, now=utc_now())
+    for version, attempt in pending:
+        asset = dg.AssetKey(["redis", version.audience])
+        yield dg.RunRequest(
+            run_key=f"{version.audience}:{version.version}:{attempt}",
+            asset_selection=[asset],
+            run_config={
+                "ops": {asset.to_python_identifier(): {"config": {"version": version.version, "attempt": attempt}}}
+            },
+            tags={"weft/audience": version.audience, "weft/version": str(version.version)},
+        )
+    if not pending:
+        yield dg.SkipReason("No audience has changed.")
+    context.update_cursor(str(max([cursor, *(version.seq for version, _ in pending)])))
+
+
+@dg.sensor(job=refresh, minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.RUNNING)
+def inbox_changed(
+    context: dg.SensorEvaluationContext, platform: dg.ResourceParam[Platform]
+) -> dg.RunRequest | dg.SkipReason:
+    """Request a refresh when files in the inbox are new or have changed, once they have stopped growing."""
+    now = utc_now().timestamp()
+    files = {
+        str(path.relative_to(platform.settings.inbox)): (path.stat().st_size, path.stat().st_mtime)
+        for path in sorted(platform.settings.inbox.glob("*/*"))
+        if path.is_file()
+    }
+    listing = hashlib.sha256(json.dumps(files).encode()).hexdigest()
+    if not files or listing == context.cursor:
+        return dg.SkipReason("The inbox holds nothing new.")
+    if any(now - changed < SETTLED_AFTER.total_seconds() for _, changed in files.values()):
+        return dg.SkipReason("A file in the inbox is still being written.")
+    context.update_cursor(listing)
+    return dg.RunRequest(run_key=listing)
+
+
+SENSORS = [audience_changed, inbox_changed]

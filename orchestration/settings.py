@@ -1,0 +1,101 @@
+"""Where things are and who we are: read from the environment once, here and nowhere else."""
+
+import os
+from functools import cached_property
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from orchestration.errors import SettingsError
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+
+
+class Settings(BaseSettings):
+    """Every setting of Weft, with a default that works in a fresh checkout. `.env.example` lists them all."""
+
+    model_config = SettingsConfigDict(env_prefix="WEFT_", env_file=PROJECT_ROOT / ".env", extra="ignore", frozen=True)
+
+    home: Path = PROJECT_ROOT / ".weft"
+    target: str = "duckdb"
+    duckdb_path: Path | None = None
+    reporting_currency: str = "EUR"
+    identity_rules: Path | None = None
+    installation_salt: str | None = None
+    redis_url: str | None = Field(default=None, validation_alias="REDIS_URL")
+    redis_port: int | None = None
+    dagster_port: int = 3000
+    seed: int = 7
+
+    @cached_property
+    def warehouse_path(self) -> Path:
+        """The DuckDB file that runs write to."""
+        return (self.duckdb_path or self.home / "warehouse.duckdb").absolute()
+
+    @cached_property
+    def inbox(self) -> Path:
+        """Files put into inbox/<mapping name>/ are landed by the next run."""
+        return self.home / "inbox"
+
+    @cached_property
+    def served(self) -> Path:
+        """Whole builds that people and services read."""
+        return self.home / "served"
+
+    @cached_property
+    def models(self) -> Path:
+        """Model artefacts by content hash."""
+        return self.home / "models"
+
+    @cached_property
+    def dagster_home(self) -> Path:
+        """Dagster's own storage."""
+        return self.home / "dagster"
+
+    @cached_property
+    def state_url(self) -> str:
+        """SQLAlchemy address of the operator state."""
+        return f"sqlite:///{self.home / 'state.sqlite'}"
+
+    def dbt_environment(self) -> dict[str, str]:
+        """What the dbt project reads from the environment, with absolute paths."""
+        return {
+            "WEFT_TARGET": self.target,
+            "WEFT_HOME": str(self.home.absolute()),
+            "WEFT_DUCKDB_PATH": str(self.warehouse_path),
+            "WEFT_REPORTING_CURRENCY": self.reporting_currency,
+            "DBT_PROFILES_DIR": str(PROJECT_ROOT / "dbt_project"),
+        }
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Settings from the environment and `.env`; overrides win. Raises SettingsError with one sentence."""
+    try:
+        settings = Settings(**overrides)  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"]).upper()
+        raise SettingsError(f"The setting WEFT_{name} cannot be used: {first['msg']}; see .env.example.") from None
+    if settings.target != "duckdb":
+        raise SettingsError(f"WEFT_TARGET={settings.target} is not supported yet; use duckdb.")
+    settings.home.mkdir(parents=True, exist_ok=True)
+    return settings
+
+
+def export_for_tools(settings: Settings) -> None:
+    """Put what Dagster and dbt read from the environment into this process's own, so that all agree on one home."""
+    os.environ.update(settings.dbt_environment() | {"DAGSTER_HOME": str(settings.dagster_home.absolute())})
+    settings.dagster_home.mkdir(parents=True, exist_ok=True)
+    config = settings.dagster_home / "dagster.yaml"
+    if not config.exists():
+        config.write_text(DAGSTER_CONFIG, encoding="utf-8")
+
+
+DAGSTER_CONFIG = """\
+telemetry: {enabled: false}
+concurrency:
+  pools: {default_limit: 1}          # one step at a time writes to the warehouse
+run_monitoring: {enabled: true, start_timeout_seconds: 180}
+run_retries: {enabled: true, max_retries: 2}
+"""

@@ -1,0 +1,249 @@
+"""Operator state: what people and services write while the warehouse may be busy (SQLite in WAL mode, through SQLAlchemy)."""
+
+import json
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+metadata = sa.MetaData()
+
+installation = sa.Table(
+    "installation",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
+)
+
+# One row per change of an audience (or of the profiles): what the sensor pages, by seq.
+audience_versions = sa.Table(
+    "audience_versions",
+    metadata,
+    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("audience", sa.Text, nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("build_id", sa.Text, nullable=False),
+    sa.Column("definition_hash", sa.Text, nullable=False),
+    sa.Column("content_hash", sa.Text, nullable=False),
+    sa.Column("member_count", sa.Integer, nullable=False),
+    sa.Column("as_of", sa.DateTime, nullable=False),
+    sa.Column("registered_at", sa.DateTime, nullable=False),
+    sa.UniqueConstraint("audience", "version"),
+    sqlite_autoincrement=True,
+)
+
+# One row per try to publish a version.
+publications = sa.Table(
+    "publications",
+    metadata,
+    sa.Column("audience", sa.Text, primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True),
+    sa.Column("attempt", sa.Integer, primary_key=True),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("detail", sa.Text),
+    sa.Column("changed_at", sa.DateTime, nullable=False),
+)
+
+model_versions = sa.Table(
+    "model_versions",
+    metadata,
+    sa.Column("model", sa.Text, primary_key=True),
+    sa.Column("version", sa.Text, primary_key=True),
+    sa.Column("card", sa.Text, nullable=False),
+    sa.Column("is_champion", sa.Boolean, nullable=False),
+    sa.Column("registered_at", sa.DateTime, nullable=False),
+)
+
+
+def utc_now() -> datetime:
+    """This instant as naive UTC, the form that every timestamp of Weft has."""
+    return datetime.now(UTC).replace(tzinfo=None)
+
+
+@dataclass(frozen=True)
+class AudienceVersion:
+    """One registered content of an audience; `seq` grows over all audiences."""
+
+    seq: int
+    audience: str
+    version: int
+    build_id: str
+    definition_hash: str
+    content_hash: str
+    member_count: int
+    as_of: datetime
+
+
+class State:
+    """The operator state of one installation."""
+
+    def __init__(self, url: str) -> None:
+        self._engine = sa.create_engine(url)
+        if self._engine.dialect.name == "sqlite":
+            sa.event.listen(self._engine, "connect", _use_wal)
+        metadata.create_all(self._engine)
+
+    @contextmanager
+    def _begin(self) -> Iterator[sa.Connection]:
+        with self._engine.begin() as connection:
+            yield connection
+
+    # ---- installation -------------------------------------------------------------------------------------------
+
+    def setting(self, name: str) -> str | None:
+        """One value that belongs to this installation."""
+        with self._begin() as connection:
+            return connection.scalar(sa.select(installation.c.value).where(installation.c.name == name))
+
+    def remember(self, name: str, value: str) -> None:
+        """Set one value of this installation."""
+        with self._begin() as connection:
+            connection.execute(installation.delete().where(installation.c.name == name))
+            connection.execute(installation.insert().values(name=name, value=value))
+
+    def salt(self) -> str:
+        """The salt of all customer ids; made once, at random, and never changed (ids would change with it)."""
+        with self._begin() as connection:
+            insert = sa.insert(installation).prefix_with("OR IGNORE", dialect="sqlite")
+            connection.execute(insert.values(name="salt", value=secrets.token_hex(16)))
+            salt = connection.scalar(sa.select(installation.c.value).where(installation.c.name == "salt"))
+        return str(salt)
+
+    # ---- audience versions --------------------------------------------------------------------------------------
+
+    def newest_version(self, audience: str) -> AudienceVersion | None:
+        """The newest registered version of an audience."""
+        query = sa.select(audience_versions).where(audience_versions.c.audience == audience)
+        rows = self._versions(query.order_by(audience_versions.c.version.desc()).limit(1))
+        return rows[0] if rows else None
+
+    def versions_after(self, seq: int) -> list[AudienceVersion]:
+        """Every version registered after a position, oldest first."""
+        query = sa.select(audience_versions).where(audience_versions.c.seq > seq)
+        return self._versions(query.order_by(audience_versions.c.seq))
+
+    def version(self, audience: str, version: int) -> AudienceVersion | None:
+        """One registered version."""
+        rows = self._versions(
+            sa.select(audience_versions).where(
+                audience_versions.c.audience == audience, audience_versions.c.version == version
+            )
+        )
+        return rows[0] if rows else None
+
+    def register_version(
+        self,
+        *,
+        audience: str,
+        build_id: str,
+        definition_hash: str,
+        content_hash: str,
+        member_count: int,
+        as_of: datetime,
+    ) -> AudienceVersion | None:
+        """Write a new version where definition or content differ from the newest one; None where nothing changed."""
+        with self._begin() as connection:
+            newest = connection.execute(
+                sa.select(audience_versions)
+                .where(audience_versions.c.audience == audience)
+                .order_by(audience_versions.c.version.desc())
+                .limit(1)
+            ).first()
+            if newest and (newest.definition_hash, newest.content_hash) == (definition_hash, content_hash):
+                return None
+            version = newest.version + 1 if newest else 1
+            connection.execute(
+                audience_versions.insert().values(
+                    audience=audience,
+                    version=version,
+                    build_id=build_id,
+                    definition_hash=definition_hash,
+                    content_hash=content_hash,
+                    member_count=member_count,
+                    as_of=as_of,
+                    registered_at=utc_now(),
+                )
+            )
+        return self.version(audience, version)
+
+    def _versions(self, query: sa.Select[Any]) -> list[AudienceVersion]:
+        with self._begin() as connection:
+            rows = connection.execute(query).mappings().all()
+        names = AudienceVersion.__dataclass_fields__
+        return [AudienceVersion(**{name: row[name] for name in names}) for row in rows]
+
+    # ---- publications -------------------------------------------------------------------------------------------
+
+    def record_publication(
+        self, audience: str, version: int, attempt: int, status: str, detail: str | None = None
+    ) -> None:
+        """Write where one try stands: requested, published, failed or superseded."""
+        key = (
+            (publications.c.audience == audience)
+            & (publications.c.version == version)
+            & (publications.c.attempt == attempt)
+        )
+        with self._begin() as connection:
+            connection.execute(publications.delete().where(key))
+            connection.execute(
+                publications.insert().values(
+                    audience=audience,
+                    version=version,
+                    attempt=attempt,
+                    status=status,
+                    detail=detail,
+                    changed_at=utc_now(),
+                )
+            )
+
+    def last_publication(self, audience: str, version: int) -> tuple[int, str, datetime] | None:
+        """Attempt, status and time of the newest try to publish a version."""
+        with self._begin() as connection:
+            row = connection.execute(
+                sa.select(publications.c.attempt, publications.c.status, publications.c.changed_at)
+                .where(publications.c.audience == audience, publications.c.version == version)
+                .order_by(publications.c.attempt.desc())
+                .limit(1)
+            ).first()
+        return (row.attempt, row.status, row.changed_at) if row else None
+
+    # ---- model registry -----------------------------------------------------------------------------------------
+
+    def register_model(self, card: dict[str, Any], *, is_champion: bool) -> None:
+        """Write a trained version; a new champion takes the place of the one before in the same transaction."""
+        model, version = card["model"], card["version"]
+        with self._begin() as connection:
+            if is_champion:
+                connection.execute(
+                    model_versions.update().where(model_versions.c.model == model).values(is_champion=False)
+                )
+            connection.execute(
+                model_versions.delete().where(model_versions.c.model == model, model_versions.c.version == version)
+            )
+            connection.execute(
+                model_versions.insert().values(
+                    model=model,
+                    version=version,
+                    card=json.dumps(card, default=str),
+                    is_champion=is_champion,
+                    registered_at=utc_now(),
+                )
+            )
+
+    def model_cards(self) -> list[dict[str, Any]]:
+        """Every registered version, oldest first, with is_champion."""
+        with self._begin() as connection:
+            rows = connection.execute(sa.select(model_versions).order_by(model_versions.c.registered_at)).all()
+        return [json.loads(row.card) | {"is_champion": row.is_champion} for row in rows]
+
+
+def _use_wal(connection: Any, _record: object) -> None:
+    """People write while services read: WAL lets both go on, and a busy writer is waited for."""
+    cursor = connection.cursor()
+    cursor.execute("pragma journal_mode = wal")
+    cursor.execute("pragma busy_timeout = 10000")
+    cursor.close()

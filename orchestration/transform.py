@@ -1,0 +1,130 @@
+"""Run the dbt project: the steps of a pass, in a process of their own so that no connection of ours is open meanwhile."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from filelock import FileLock
+
+from orchestration.errors import BuildError
+from orchestration.settings import PROJECT_ROOT, Settings
+
+DBT_PROJECT = PROJECT_ROOT / "dbt_project"
+DBT = str(Path(sys.executable).with_name("dbt"))
+"""The dbt of this environment, whatever PATH says."""
+EVIDENCE, CUSTOMERS, AUDIENCES = "tag:evidence", "tag:customers", "tag:audiences"
+STEPS = (EVIDENCE, CUSTOMERS, AUDIENCES)
+"""The dbt steps of a pass: the identity engine runs after the first, the models' scores after the second."""
+
+PASS_VARS = json.dumps({"weft_pass": True})
+"""Tells dbt that it is one step of a pass: whether the build is whole is then not dbt's to say."""
+
+
+EXPOSURES = "_exposures.yml"
+
+
+@dataclass(frozen=True)
+class AudienceDefinition:
+    """One audience as the dbt project declares it."""
+
+    name: str
+    description: str
+    definition_hash: str
+    meta: dict[str, Any]
+
+
+def dbt_build(settings: Settings, *, select: Sequence[str], exclude: Sequence[str] = (), quiet: bool = False) -> None:
+    """`dbt build` of the selected models and their tests. Raises BuildError where a model or test fails."""
+    arguments = ["build", "--select", *select, "--vars", PASS_VARS, "--exclude-resource-type", "unit_test"]
+    if exclude:
+        arguments += ["--exclude", *exclude]
+    run_dbt(settings, arguments, quiet=quiet)
+
+
+def run_dbt(settings: Settings, arguments: Sequence[str], *, quiet: bool = False) -> None:
+    """Any dbt command in the project, with Weft's settings in its environment."""
+    command = [DBT, *(["--quiet"] if quiet else []), *arguments]
+    environment = dict(os.environ) | settings.dbt_environment()  # noqa: TID251  (dbt needs PATH, HOME and the like)
+    result = subprocess.run(command, cwd=DBT_PROJECT, env=environment, check=False)
+    if result.returncode != 0:
+        raise BuildError(f"dbt {arguments[0]} failed; the lines above say which model and why.")
+
+
+def manifest_path() -> Path:
+    """dbt's description of the project, written by every dbt command."""
+    return DBT_PROJECT / "target" / "manifest.json"
+
+
+def audience_definitions(manifest: dict[str, Any]) -> list[AudienceDefinition]:
+    """Every model with `meta.audience`, by name; the file and its YAML are all it takes to be one."""
+    definitions = []
+    for node in manifest["nodes"].values():
+        audience = node.get("meta", {}).get("audience")
+        if node["resource_type"] == "model" and audience is not None:
+            definitions.append(
+                AudienceDefinition(node["name"], node["description"], node["checksum"]["checksum"], dict(audience))
+            )
+    return sorted(definitions, key=lambda definition: definition.name)
+
+
+def read_manifest() -> dict[str, Any]:
+    """The manifest that the last dbt command wrote."""
+    manifest: dict[str, Any] = json.loads(manifest_path().read_text(encoding="utf-8"))
+    return manifest
+
+
+def prepare_manifest(settings: Settings) -> Path:
+    """The manifest of the project as its files stand now: parsed again only where one of them is newer."""
+    DBT_PROJECT.joinpath("target").mkdir(exist_ok=True)
+    with FileLock(DBT_PROJECT / "target" / ".parse.lock"):
+        write_exposures()
+        manifest = manifest_path()
+        if not manifest.exists() or manifest.stat().st_mtime < _last_edit():
+            run_dbt(settings, ["parse"], quiet=True)
+            manifest.touch()
+    return manifest
+
+
+def _last_edit() -> float:
+    files = [DBT_PROJECT / "dbt_project.yml", DBT_PROJECT / "profiles.yml"]
+    for folder in ("models", "macros", "tests"):
+        files += [path for path in (DBT_PROJECT / folder).rglob("*") if path.suffix in (".sql", ".yml")]
+        files += [
+            path for path in (DBT_PROJECT / folder).rglob("*") if path.is_dir()
+        ]  # a deleted file changes its folder
+    return max(path.stat().st_mtime for path in files)
+
+
+def write_exposures() -> None:
+    """Write the exposure of every audience from its YAML, so that dbt's docs and lineage show what leaves the warehouse."""
+    folder = DBT_PROJECT / "models" / "audiences"
+    exposures = []
+    for path in sorted(folder.glob("*.yml")):
+        if path == folder / EXPOSURES:
+            continue
+        for model in (yaml.safe_load(path.read_text(encoding="utf-8")) or {}).get("models") or []:
+            audience = (model.get("meta") or {}).get("audience")
+            if audience:
+                exposures.append(
+                    {
+                        "name": f"{model['name']}_published",
+                        "label": model["name"].replace("_", " "),
+                        "type": "application",
+                        "owner": {"name": audience["owner"]},
+                        "description": model["description"],
+                        "depends_on": [f"ref('{model['name']}')"],
+                        "config": {"meta": {"destinations": audience["destinations"]}},
+                    }
+                )
+    text = "# Written from the audiences' own YAML; not edited and not committed.\n" + yaml.safe_dump(
+        {"version": 2, "exposures": exposures}, sort_keys=False
+    )
+    target = folder / EXPOSURES
+    if not target.exists() or target.read_text(encoding="utf-8") != text:
+        target.write_text(text, encoding="utf-8")

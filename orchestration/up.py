@@ -1,0 +1,116 @@
+"""`weft up`: the services of a whole platform as child processes, stopped together."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from contextlib import ExitStack
+from pathlib import Path
+
+from rich.console import Console
+
+from activation.embedded_redis import EmbeddedRedis
+from orchestration.errors import WeftError
+from orchestration.resources import Platform
+from orchestration.settings import PROJECT_ROOT, export_for_tools
+
+STOP_SECONDS = 20
+READY_SECONDS = 120
+
+
+class ServiceError(WeftError):
+    """A service could not be started or ended by itself."""
+
+
+def run_services(platform: Platform, console: Console) -> None:
+    """Start Redis, the Dagster webserver and the daemon, print one line per address, and wait for Ctrl-C or SIGTERM."""
+    settings = platform.settings
+    _refuse_taken_port(settings.dagster_port)
+    export_for_tools(settings)
+    signal.signal(signal.SIGTERM, _interrupt)
+    workspace = ["-w", str(PROJECT_ROOT / "workspace.yaml")]
+    with ExitStack() as stack:
+        if settings.redis_url:
+            redis_address = "your REDIS_URL"
+        else:
+            redis_address = stack.enter_context(EmbeddedRedis(settings.home / "redis", settings.redis_port)).url
+        children = {
+            "webserver": ["dagster_webserver", *workspace, "-h", "127.0.0.1", "-p", str(settings.dagster_port)],
+            "daemon": ["dagster._daemon.cli", "run", *workspace],
+        }
+        logs = settings.home / "logs"
+        logs.mkdir(parents=True, exist_ok=True)
+        processes = {name: _start(name, arguments, stack, logs) for name, arguments in children.items()}
+        console.print(f"Redis    {redis_address}")
+        address = f"http://127.0.0.1:{settings.dagster_port}"
+        _wait_ready(address, processes)
+        console.print(f"Dagster  {address}")
+        console.print(f"Logs     {logs}\nCtrl-C stops all of it.")
+        try:
+            _watch(processes)
+        except KeyboardInterrupt:
+            console.print("Stopping.")
+
+
+def _start(name: str, arguments: list[str], stack: ExitStack, logs: Path) -> subprocess.Popen[bytes]:
+    log = stack.enter_context((logs / f"{name}.log").open("ab"))
+    process = subprocess.Popen(
+        [sys.executable, "-m", *arguments], cwd=PROJECT_ROOT, stdout=log, stderr=log, start_new_session=True
+    )
+    stack.callback(_stop, process)
+    return process
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """Ask the service's whole process group to end, and end it where it does not."""
+    if process.poll() is not None:
+        return
+    os.killpg(process.pid, signal.SIGINT)
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _watch(processes: dict[str, subprocess.Popen[bytes]]) -> None:
+    """Return never; raise when a service ends by itself."""
+    while True:
+        for name, process in processes.items():
+            try:
+                process.wait(1)
+            except subprocess.TimeoutExpired:
+                continue
+            raise ServiceError(
+                f"The {name} ended with code {process.returncode}; its log is in the folder logs of WEFT_HOME."
+            )
+
+
+def _wait_ready(address: str, processes: dict[str, subprocess.Popen[bytes]]) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline:
+        for name, process in processes.items():
+            if process.poll() is not None:
+                raise ServiceError(f"The {name} did not start; its log is in the folder logs of WEFT_HOME.")
+        try:
+            with urllib.request.urlopen(f"{address}/server_info", timeout=2):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.5)
+    raise ServiceError(
+        f"The webserver did not answer within {READY_SECONDS} s; its log is in the folder logs of WEFT_HOME."
+    )
+
+
+def _refuse_taken_port(port: int) -> None:
+    with socket.socket() as probe:
+        if probe.connect_ex(("127.0.0.1", port)) == 0:
+            raise ServiceError(f"Port {port} is taken by another program; set WEFT_DAGSTER_PORT to a free one.")
+
+
+def _interrupt(_signal: int, _frame: object) -> None:
+    raise KeyboardInterrupt

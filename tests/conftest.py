@@ -1,0 +1,32 @@
+"""What tests share: the project's dbt manifest, and an installation of their own that has seen a small simulated shop."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# A run of the tests never touches a person's own installation: settings are read when orchestration.definitions is imported.
+for name in [key for key in os.environ if key.startswith("WEFT_") or key in ("REDIS_URL", "DAGSTER_HOME")]:
+    del os.environ[name]
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """WEFT_HOME of this test session, also for the Dagster definitions; an embedded Redis left in it is stopped at the end."""
+    folder = tmp_path_factory.mktemp("weft-home")
+    os.environ["WEFT_HOME"] = str(folder)
+    os.environ["WEFT_INSTALLATION_SALT"] = "tests"
+    yield folder
+
+
+@pytest.fixture(scope="session")
+def manifest(home: Path) -> dict[str, Any]:
+    """dbt's description of the project as its files stand now."""
+    from orchestration.settings import load_settings
+    from orchestration.transform import prepare_manifest
+
+    content: dict[str, Any] = json.loads(prepare_manifest(load_settings()).read_text(encoding="utf-8"))
+    return content

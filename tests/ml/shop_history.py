@@ -1,0 +1,111 @@
+"""The features and labels of the seam, computed in pandas straight from a list of orders (for tests on real data)."""
+
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ml import schema
+
+DATA = Path(__file__).parents[3] / "shared" / "data"
+HORIZON = 90
+
+
+def online_retail_orders() -> pd.DataFrame:
+    """One row per invoice: no cancellations, positive price, customer known (the filters of the reference)."""
+    lines = pd.read_parquet(DATA / "online_retail" / "transactions.parquet")
+    kept = lines.customer_id.notna() & (lines.unit_price > 0) & ~lines.invoice_no.str.startswith("C")
+    lines = lines[kept].assign(amount=lambda f: f.quantity * f.unit_price)
+    orders = lines.groupby(["customer_id", "invoice_no"], as_index=False).agg(
+        ordered_at=("invoice_date", "min"), amount=("amount", "sum"), items=("quantity", "sum")
+    )
+    products = lines[["customer_id", "stock_code", "invoice_date"]].rename(columns={"invoice_date": "at"})
+    orders.attrs["products"] = products
+    return orders
+
+
+def cdnow_orders(which: str = "master") -> pd.DataFrame:
+    """One row per customer and day."""
+    orders = pd.read_parquet(DATA / "cdnow" / f"transactions_{which}.parquet")
+    orders = orders.assign(ordered_at=pd.to_datetime(orders.date))
+    orders = orders.groupby(["customer_id", "ordered_at"], as_index=False).agg(
+        amount=("amount", "sum"), items=("qty", "sum")
+    )
+    return orders
+
+
+def labelled_rows(orders: pd.DataFrame, days: list[date], *, horizon: int = HORIZON) -> pd.DataFrame:
+    """Training rows of ml at every date in `days`."""
+    parts = [schema.training_rows(features_at(orders, day), labels_at(orders, day, horizon)) for day in days]
+    return pd.concat(parts, ignore_index=True)
+
+
+def dates_back(test: date, first_order: date, *, step: int = 30, most: int = 5, horizon: int = HORIZON) -> list[date]:
+    """The test date and up to `most` dates before it whose labels end by it, each with 60 days of history."""
+    back = [test - timedelta(days=horizon + step * n) for n in range(most)]
+    return sorted([test, *(day for day in back if day >= first_order + timedelta(days=60))])
+
+
+def features_at(orders: pd.DataFrame, day: date) -> pd.DataFrame:
+    """One row per customer with an order before `day`."""
+    cut = pd.Timestamp(day)
+    seen = orders[orders.ordered_at < cut]
+    ago = (cut - seen.ordered_at.dt.normalize()).dt.days
+    seen = seen.assign(ago=ago, order_day=seen.ordered_at.dt.normalize())
+    by = seen.groupby("customer_id")
+    frame = pd.DataFrame(
+        {
+            "recency_days": by.ago.min(),
+            "tenure_days": by.ago.max(),
+            "order_count": by.size(),
+            "order_day_count": by.order_day.nunique(),
+            "net_revenue": by.amount.sum(),
+            "items_per_order": by["items"].mean(),
+        }
+    )
+    for window in (30, 90, 365):
+        recent = seen[seen.ago <= window].groupby("customer_id")
+        frame[f"order_count_{window}d"] = recent.size()
+        frame[f"net_revenue_{window}d"] = recent.amount.sum()
+    before = seen[(seen.ago > 90) & (seen.ago <= 180)].groupby("customer_id").amount.sum()
+    frame["before"] = before
+    windows = [c for c in frame if c.endswith("d") and c[-2].isdigit()] + ["before"]
+    frame[windows] = frame[windows].fillna(0)
+    total = frame.net_revenue_90d + frame.before
+    frame["order_amount_trend"] = np.where(
+        total > 0, (frame.net_revenue_90d - frame.before) / total.where(total > 0, 1), 0
+    )
+    frame["average_order_value"] = frame.net_revenue / frame.order_count
+    gaps = (frame.tenure_days - frame.recency_days) / (frame.order_day_count - 1).where(frame.order_day_count > 1)
+    frame["mean_days_between_orders"] = gaps
+    frame["recency_to_rhythm"] = frame.recency_days / gaps
+    frame["days_since_last_event"] = frame.recency_days
+    frame["distinct_product_count"] = _products(orders, cut)
+    constants = {n: 0.0 for n in schema.FEATURE_NAMES if n not in frame.columns}
+    frame = frame.assign(**constants).assign(channel_count=1, identifier_count=1, as_of_date=day).reset_index()
+    frame["customer_id"] = frame.customer_id.astype(int).astype(str)
+    return frame[[*schema.KEYS, *schema.FEATURE_NAMES]].fillna({"distinct_product_count": 0})
+
+
+def labels_at(orders: pd.DataFrame, day: date, horizon: int) -> pd.DataFrame:
+    """What the customers known at `day` did in [day, day + horizon)."""
+    cut = pd.Timestamp(day)
+    known = orders.loc[orders.ordered_at < cut, "customer_id"].unique()
+    later = orders[(orders.ordered_at >= cut) & (orders.ordered_at < cut + pd.Timedelta(days=horizon))]
+    by = later.groupby("customer_id")
+    frame = pd.DataFrame({"order_count_in_horizon": by.size(), "net_revenue_in_horizon": by.amount.sum()})
+    frame = frame.reindex(known).fillna(0.0).rename_axis("customer_id").reset_index()
+    return frame.assign(
+        customer_id=frame.customer_id.astype(int).astype(str),
+        as_of_date=day,
+        horizon_days=horizon,
+        has_churned=frame.order_count_in_horizon == 0,
+    )[list(schema.LABELS)]
+
+
+def _products(orders: pd.DataFrame, cut: pd.Timestamp) -> pd.Series:
+    products = orders.attrs.get("products")
+    if products is None:
+        return pd.Series(dtype=float)
+    return products[products["at"] < cut].groupby("customer_id").stock_code.nunique()

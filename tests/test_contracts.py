@@ -1,0 +1,82 @@
+"""The seams between packages: each table's columns stand once on each side, and both sides agree."""
+
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from identity import tables as engine
+from ingestion import envelope
+from ml import schema as ml_schema
+from orchestration.clock import HORIZON_DAYS
+from orchestration.stitching import SQL_TYPES
+
+
+def source_columns(manifest: dict[str, Any], schema: str, table: str) -> dict[str, str]:
+    [node] = [n for n in manifest["sources"].values() if (n["schema"], n["identifier"]) == (schema, table)]
+    return {column["name"]: column["data_type"].lower().replace(" ", "") for column in node["columns"].values()}
+
+
+def model_columns(manifest: dict[str, Any], schema: str, table: str) -> dict[str, str]:
+    [node] = [
+        n
+        for n in manifest["nodes"].values()
+        if (n["schema"], n["name"]) == (schema, table) and n["resource_type"] == "model"
+    ]
+    return {column["name"]: column["data_type"].lower() for column in node["columns"].values()}
+
+
+@pytest.mark.parametrize("table", ["events", "rejected_events", "landings", "products", "exchange_rates"])
+def test_staging_reads_the_columns_that_landing_writes(manifest: dict[str, Any], table: str) -> None:
+    [raw] = [each for each in envelope.RAW_TABLES if each.name == f"raw.{table}"]
+    written = {column.name: column.type.lower().replace(" ", "") for column in raw.columns}
+    assert source_columns(manifest, "raw", table) == written
+
+
+@pytest.mark.parametrize(
+    ("table", "schema"),
+    [
+        ("memberships", engine.MEMBERSHIPS),
+        ("customer_ids", engine.LEDGER),
+        ("merge_history", engine.MERGE_HISTORY),
+        ("hot_identifiers", engine.HOT_IDENTIFIERS),
+    ],
+)
+def test_dbt_reads_the_columns_that_the_engine_writes(manifest: dict[str, Any], table: str, schema: pa.Schema) -> None:
+    assert source_columns(manifest, "identity", table) == {field.name: SQL_TYPES[field.type] for field in schema}
+
+
+@pytest.mark.parametrize(
+    ("table", "schema"),
+    [
+        ("identifiers", engine.IDENTIFIERS),
+        ("evidence", engine.EVIDENCE),
+        ("evidence_identifiers", engine.EVIDENCE_IDENTIFIERS),
+    ],
+)
+def test_the_engine_reads_columns_that_dbt_builds(manifest: dict[str, Any], table: str, schema: pa.Schema) -> None:
+    built = model_columns(manifest, "identity", table)
+    assert {field.name: SQL_TYPES[field.type] for field in schema}.items() <= built.items()
+
+
+def test_ml_reads_the_features_and_labels_that_dbt_builds(manifest: dict[str, Any]) -> None:
+    built = model_columns(manifest, "features", "customer_features")
+    assert list(built) == [*ml_schema.KEYS, *(feature.name for feature in ml_schema.FEATURES)]
+    assert list(model_columns(manifest, "features", "customer_labels")) == list(ml_schema.LABELS)
+
+
+@pytest.mark.parametrize("table", ["churn_scores", "ltv_scores", "segments", "model_versions"])
+def test_profiles_read_the_columns_that_scoring_writes(manifest: dict[str, Any], table: str) -> None:
+    written = {name: type_.lower() for name, type_ in ml_schema.PREDICTIONS[table].items()}
+    assert source_columns(manifest, "predictions", table) == written
+
+
+def test_the_horizon_of_the_labels_is_the_one_that_the_clock_leaves_room_for(manifest: dict[str, Any]) -> None:
+    [labels] = [node for node in manifest["nodes"].values() if node["name"] == "customer_labels"]
+    assert "var('label_horizon_days')" in labels["raw_code"]
+    import yaml
+
+    from orchestration.transform import DBT_PROJECT
+
+    project = yaml.safe_load((DBT_PROJECT / "dbt_project.yml").read_text(encoding="utf-8"))
+    assert project["vars"]["label_horizon_days"] == HORIZON_DAYS
