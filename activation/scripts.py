@@ -43,7 +43,6 @@ local version, count, keep, staging, damaged = ARGV[1], tonumber(ARGV[3]), tonum
 local set = a .. ':v' .. version
 local built = staging ~= '' and staging or set
 if redis.call('SCARD', built) ~= count then return {'overtaken'} end
-
 local pinned = redis.call('GET', a .. ':pinned')
 redis.call('SCARD', set); redis.call('ZCARD', a .. ':staging'); redis.call('SCARD', KEYS[2])
 local kept = redis.call('ZREVRANGE', a .. ':versions', 0, -1)

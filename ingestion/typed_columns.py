@@ -48,12 +48,12 @@ def typed_columns(mapping: Mapping, format_: FileFormat, reader: str, rules: Rul
         if column_type == "text" or (column_type == "json" and format_ == "ndjson"):
             selected.append(f"{raw}::varchar as {raw}" if format_ == "parquet" else raw)
             continue
-        given = raw if format_ == "parquet" or column_type == "json" else f"nullif(trim({raw}), '')"
-        cast.append(f"{given} is not null as {typed}_given, {_cast(given, column_type)} as {typed}")
+        cast.append(f"{raw} as {typed}_given, {_cast(raw, column_type)} as {typed}")
         usable = _usable(typed, column_type)
         selected.append(f"{usable} as {raw}")
         reason = _REASONS.get(column_type, RejectReason.BAD_VALUE)
-        rules.add(reason, f"{typed}_given and {usable} is null", f"{name} is not a {column_type}.")
+        is_given = f"{typed}_given is not null" + ("" if format_ == "parquet" else f" and trim({typed}_given) <> ''")
+        rules.add(reason, f"{usable} is null and {is_given}", f"{name} is not a {column_type}.")
     payload = [PAYLOAD] if mapping.keep_payload else []
     # each value is cast once, in a layer of its own
     casts = f"select {', '.join(['*', *cast])} from ({reader})"
@@ -76,16 +76,16 @@ _REASONS = {
 }
 
 
-def _cast(given: str, column_type: ColumnType) -> str:
+def _cast(raw: str, column_type: ColumnType) -> str:
     match column_type:
         case "integer":
             # a cast alone would round 3.7 to 4 without a word
-            is_whole = f"try_cast({given} as double) = floor(try_cast({given} as double))"
-            return f"(case when {is_whole} then try_cast({given} as bigint) end)"
+            is_whole = f"try_cast({raw} as double) = floor(try_cast({raw} as double))"
+            return f"(case when {is_whole} then try_cast({raw} as bigint) end)"
         case "decimal":
-            return f"try_cast({given} as decimal(18, 4))"
+            return f"try_cast({raw} as decimal(18, 4))"
         case _:
-            return f"try_cast({given} as {column_type})"
+            return f"try_cast({raw} as {column_type})"
 
 
 def _usable(typed: str, column_type: ColumnType) -> str:

@@ -10,12 +10,12 @@ import pandas as pd
 from ml import baselines, schema
 from ml.boosting import BoostingParams, Grower
 from ml.calibration import fit_calibration
-from ml.churn_model import INPUT_NAMES, INPUTS, ChurnModel, churn_inputs, from_files
+from ml.churn_model import INPUT_NAMES, ChurnModel, churn_inputs, from_files
 from ml.evaluation import churn_metrics, leak_warnings
 from ml.fingerprint import data_fingerprint
 from ml.linear import fit_logistic
 from ml.model import ModelCard, ModelError, Trained
-from ml.reasons import no_reasons, reason_codes
+from ml.reasons import no_reasons
 from ml.rhythm import fit_rhythm
 from ml.schema import FloatArray
 from ml.splits import Fold, Split, crossfit_folds, rows_on
@@ -77,14 +77,9 @@ def score(model: ChurnModel, features: pd.DataFrame, *, explain: bool = True) ->
     """
     schema.check_features(features)
     values = schema.matrix(features)
-    reasons = no_reasons(features)
-    if explain and len(values):
-        inputs = churn_inputs(model.rhythm, values)
-        contributions = model.contributions(inputs)[:, :-1]
-        reasons = reason_codes(inputs, contributions, features=INPUTS, outcome="the risk")
-    probability = model.probability(values) if len(values) else np.empty(0)
     keys = features[list(schema.KEYS)].reset_index(drop=True)
-    return keys.assign(churn_probability=probability, reason_codes=reasons)
+    reasons = model.reasons(values) if explain else no_reasons(features)
+    return keys.assign(churn_probability=model.probability(values), reason_codes=reasons)
 
 
 def _fit(rows: pd.DataFrame, split: Split, params: ChurnParams) -> ChurnModel:

@@ -9,8 +9,9 @@ import numpy as np
 from ml.boosting import Trees
 from ml.calibration import Calibration, calibration_from_dict
 from ml.linear import Line, line_from_dict
+from ml.reasons import reason_codes
 from ml.rhythm import NO_ORDER_CHANCE, Rhythm, rhythm_from_dict
-from ml.schema import FEATURES, FloatArray
+from ml.schema import FEATURES, FloatArray, batches
 
 INPUTS: Final = (*FEATURES, NO_ORDER_CHANCE)
 INPUT_NAMES: Final = tuple(feature.name for feature in INPUTS)
@@ -32,7 +33,19 @@ class ChurnModel:
 
     def probability(self, values: FloatArray) -> FloatArray:
         """Calibrated probability of no order within the horizon, one per row of the feature matrix."""
-        return self.calibration.probability(self.raw(churn_inputs(self.rhythm, values)))
+        found = np.empty(len(values))
+        for part in batches(len(values)):
+            found[part] = self.calibration.probability(self.raw(churn_inputs(self.rhythm, values[part])))
+        return found
+
+    def reasons(self, values: FloatArray) -> list[str]:
+        """Reason codes per row of the feature matrix, from contributions to the log-odds before calibration."""
+        found: list[str] = []
+        for part in batches(len(values)):
+            inputs = churn_inputs(self.rhythm, values[part])
+            contributions = self.contributions(inputs)[:, :-1]
+            found += reason_codes(inputs, contributions, features=INPUTS, outcome="the risk")
+        return found
 
     def contributions(self, inputs: FloatArray) -> FloatArray:
         """What each input adds to `raw`, (rows, inputs + 1); the last column is the base, and a row sums to `raw`."""

@@ -13,7 +13,7 @@ from ml.fingerprint import data_fingerprint
 from ml.intervals import fit_intervals
 from ml.ltv_model import LtvModel, blend, from_files
 from ml.model import ModelCard, ModelError, Trained
-from ml.reasons import no_reasons, reason_codes
+from ml.reasons import no_reasons
 from ml.rhythm import fit_rhythm
 from ml.schema import FloatArray
 from ml.splits import Split, crossfit_folds, rows_on
@@ -60,7 +60,7 @@ def train(rows: pd.DataFrame, split: Split, params: LtvParams) -> Trained[LtvMod
         train_rows=len(before),
         test_rows=len(test),
         features=schema.FEATURE_NAMES,
-        parameters={**asdict(params), **_facts(model), "refit": split.refit_sentence()},
+        parameters={**asdict(params), **_facts(model, params), "refit": split.refit_sentence()},
         metrics=metrics.pop(MODEL),
         baseline_metrics=metrics,
         data_fingerprint=data_fingerprint(rows),
@@ -77,12 +77,9 @@ def score(model: LtvModel, features: pd.DataFrame, *, explain: bool = True) -> p
     """
     schema.check_features(features)
     values = schema.matrix(features)
-    expected = model.expected(values) if len(values) else np.empty(0)
+    expected = model.expected(values)
     lower, upper = model.intervals.bounds(expected)
-    reasons = no_reasons(features)
-    if explain and len(values):
-        contributions = model.contributions(values)[:, :-1]
-        reasons = reason_codes(values, contributions, features=schema.FEATURES, outcome="the expected revenue")
+    reasons = model.reasons(values) if explain else no_reasons(features)
     keys = features[list(schema.KEYS)].reset_index(drop=True)
     return keys.assign(
         expected_net_revenue_90d=expected,
@@ -158,8 +155,9 @@ def _warnings(rows: pd.DataFrame) -> list[str]:
     return [f"Less than a year of history ({longest:.0f} days): a season was never seen, totals may be far off."]
 
 
-def _facts(model: LtvModel) -> dict[str, Any]:
+def _facts(model: LtvModel, params: LtvParams) -> dict[str, Any]:
     return {
+        "tree_weights": list(params.tree_weights),
         "trees_grown": model.trees.tree_count,
         "tree_share": model.tree_share,
         "rhythm_share": model.rhythm_share,

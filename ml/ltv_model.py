@@ -7,8 +7,9 @@ import numpy as np
 
 from ml.boosting import Trees
 from ml.intervals import Intervals, intervals_from_dict
+from ml.reasons import reason_codes
 from ml.rhythm import Rhythm, rhythm_from_dict
-from ml.schema import FloatArray
+from ml.schema import FEATURES, FloatArray, batches
 
 # A customer is never expected to bring exactly nothing: bounds are multiples of the expectation.
 SMALLEST: float = 1e-6
@@ -26,7 +27,19 @@ class LtvModel:
 
     def expected(self, values: FloatArray) -> FloatArray:
         """Expected net revenue in the horizon, above zero, one per row of the feature matrix."""
-        return blend(np.exp(self.trees.raw(values)), self.rhythm.revenue(values), self.tree_share, self.rhythm_share)
+        found = np.empty(len(values))
+        for part in batches(len(values)):
+            by_trees, by_rhythm = np.exp(self.trees.raw(values[part])), self.rhythm.revenue(values[part])
+            found[part] = blend(by_trees, by_rhythm, self.tree_share, self.rhythm_share)
+        return found
+
+    def reasons(self, values: FloatArray) -> list[str]:
+        """Reason codes per row of the feature matrix, from contributions to the log of what the trees expect."""
+        found: list[str] = []
+        for part in batches(len(values)):
+            contributions = self.contributions(values[part])[:, :-1]
+            found += reason_codes(values[part], contributions, features=FEATURES, outcome="the expected revenue")
+        return found
 
     def contributions(self, values: FloatArray) -> FloatArray:
         """What each feature adds to the log of the trees' expectation, (rows, features + 1); the last is the base."""

@@ -1,5 +1,6 @@
 """The columns ml reads and writes: the Python side of the seams with dbt (features in, predictions out)."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -159,6 +160,11 @@ def matrix(frame: pd.DataFrame) -> FloatArray:
     return values
 
 
+def batches(rows: int, *, size: int = 65_536) -> Iterator[slice]:
+    """Slices that cover `rows` rows in order, so that the memory of scoring does not grow with them."""
+    return (slice(start, min(start + size, rows)) for start in range(0, rows, size))
+
+
 def varies(values: FloatArray) -> bool:
     """Whether at least one column of the matrix holds two different known values."""
     low = np.where(np.isnan(values), np.inf, values).min(axis=0, initial=np.inf)
@@ -197,5 +203,5 @@ def _is_numeric(column: pd.Series) -> bool:
 def _check_keys(frame: pd.DataFrame) -> None:
     if frame[list(KEYS)].isna().to_numpy().any():
         raise FeatureError("A row has no customer_id or no as_of_date; both are needed.")
-    if _keyed(frame).duplicated(list(KEYS)).any():
+    if frame["customer_id"].duplicated().any() and _keyed(frame).duplicated(list(KEYS)).any():
         raise FeatureError("A (customer_id, as_of_date) occurs twice; there must be one row per customer and date.")

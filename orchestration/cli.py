@@ -25,7 +25,10 @@ from orchestration.state import utc_now
 from orchestration.warehouse import open_writer
 
 app = typer.Typer(
-    help="Weft: collect, unify, predict, activate, on your own warehouse.", no_args_is_help=True, add_completion=False
+    help="Weft: collect, unify, predict, activate, on your own warehouse.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
 )
 app.add_typer(audiences, name="audience", help="Look at published audiences, roll one back.")
 app.add_typer(models, name="model", help="Look at trained models.")
@@ -152,7 +155,9 @@ def parsed_instant(text: str | None) -> datetime | None:
 
 def working(what: str) -> Progress:
     """A line that shows what is going on and for how long."""
-    progress = Progress(SpinnerColumn(), TextColumn(what), TimeElapsedColumn(), console=Console(stderr=True), transient=True)
+    progress = Progress(
+        SpinnerColumn(), TextColumn(what), TimeElapsedColumn(), console=Console(stderr=True), transient=True
+    )
     progress.add_task(what, total=None)
     return progress
 

@@ -16,13 +16,13 @@ from ingestion import settlement
 from ingestion.compile import Compiled, compile_events
 from ingestion.compile_tables import KEYED_TABLES, compile_table, decide_rows, merge_rows
 from ingestion.envelope import RAW_TABLES
+from ingestion.file_columns import require_columns
 from ingestion.file_errors import FileError
 from ingestion.files import ReadableFile, SourceFile, file_sha256, readable_file, source_file
 from ingestion.landing_report import LandingReport
 from ingestion.mappings import Mapping, MappingError, load_mapping
 from ingestion.readers import reading_json_keys, row_as_json_sql
 from ingestion.row_bytes import FETCHED_SCHEMA, fetched_rows, front_keys
-from ingestion.file_columns import require_columns
 
 EXCHANGE_RATES_FILE = Path(settlement.__file__).parent / "reference" / "exchange_rates.csv"
 

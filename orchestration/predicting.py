@@ -1,6 +1,5 @@
 """Between features and audiences: train the models on labelled rows, register them, score today's customers, write predictions."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -9,21 +8,12 @@ import pandas as pd
 import pyarrow as pa
 
 from ml import churn, ltv, registry, schema, segments, splits
-from ml.model import Trained
 from orchestration.settings import Settings
 from orchestration.state import State, utc_now
 from orchestration.warehouse import transaction, write_table
 
 MODELS = (churn, ltv, segments)
 PARAMETERS = {"churn": churn.ChurnParams, "ltv": ltv.LtvParams, "segments": segments.SegmentParams}
-
-
-@dataclass(frozen=True)
-class Training:
-    """One trained and registered version of a model."""
-
-    trained: Trained[Any]
-    card: dict[str, Any]
 
 
 def read_features(connection: duckdb.DuckDBPyConnection, *, latest_only: bool = False) -> pd.DataFrame:
@@ -34,8 +24,8 @@ def read_features(connection: duckdb.DuckDBPyConnection, *, latest_only: bool = 
 
 def train(
     connection: duckdb.DuckDBPyConnection, model: str, *, settings: Settings, state: State, as_of: datetime
-) -> Training:
-    """Train one model on the labelled rows, keep its files, and make it the champion in the registry.
+) -> dict[str, Any]:
+    """Train one model on the labelled rows, keep its files, make it the champion in the registry; returns its row there.
 
     Raises ml's ModelError with one sentence where history is too short or the rows cannot teach anything.
     """
@@ -46,7 +36,7 @@ def train(
     saved = registry.save(trained, settings.models)
     card = registry.version_row(trained.card, saved, trained_at=utc_now(), as_of_date=as_of.date(), is_champion=True)
     state.register_model(card, is_champion=True)
-    return Training(trained, card)
+    return card
 
 
 def score(connection: duckdb.DuckDBPyConnection, model: str, *, settings: Settings, state: State) -> pd.DataFrame:

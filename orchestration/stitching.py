@@ -34,7 +34,13 @@ def stitch(connection: duckdb.DuckDBPyConnection, *, rules: Rules, dates: Sequen
     with transaction(connection):
         _write(connection, "identity.memberships", resolution.memberships, tables.MEMBERSHIPS)
         _write(connection, "identity.customer_ids", resolution.new_ledger_rows, tables.LEDGER, append=True)
-        _write(connection, "identity.merge_history", _new_merges(connection, resolution.merges), tables.MERGE_HISTORY, append=True)
+        _write(
+            connection,
+            "identity.merge_history",
+            _new_merges(connection, resolution.merges),
+            tables.MERGE_HISTORY,
+            append=True,
+        )
         _write(connection, "identity.hot_identifiers", resolution.hot, tables.HOT_IDENTIFIERS)
     return resolution.statistics
 

@@ -36,6 +36,7 @@ class Lines:
 
     @property
     def net(self) -> Ints:
+        """Merchandise value of each line after its discount, without tax."""
         return self.quantity * self.price - self.discount
 
 

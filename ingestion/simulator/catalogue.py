@@ -63,10 +63,12 @@ class Catalogue:
 
     @property
     def repeatable(self) -> Flags:
+        """Whether each product is bought again and again."""
         return np.array([category.repeatable for category in CATEGORIES])[self.category]
 
     @property
     def category_paths(self) -> Strings:
+        """The category of each product, written out."""
         return picked([category.path for category in CATEGORIES], self.category)
 
     def fragment(self, product: Ints, currency: Ints) -> Strings:

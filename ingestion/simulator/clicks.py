@@ -40,6 +40,7 @@ class Clicks:
     day: Floats  # true time, days since the window's start
 
     def only(self, keep: Flags) -> Clicks:
+        """The rows to keep."""
         return Clicks(*(getattr(self, item.name)[keep] for item in fields(self)))
 
 

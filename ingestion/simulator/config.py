@@ -116,6 +116,7 @@ class SimulationConfig:
 
     @property
     def start(self) -> datetime:
+        """The first instant of the window."""
         return self.end - timedelta(days=self.days)
 
 

@@ -43,9 +43,11 @@ class Contacts:
 
     @property
     def people(self) -> int:
+        """How many people there are."""
         return self.first_name.size
 
     def email_index(self, person: Ints, variant: Ints) -> Ints:
+        """Where a variant of a person stands in `emails` and `phones`."""
         return variant * self.people + person
 
 

@@ -48,10 +48,12 @@ class People:
 
     @property
     def count(self) -> int:
+        """How many visitors there are."""
         return self.kind.size
 
     @property
     def is_customer(self) -> Flags:
+        """Whether each visitor ever tells who they are."""
         return np.asarray(self.kind == CUSTOMER)
 
 

@@ -33,6 +33,7 @@ class PosLines:
     is_store_phone: Flags
 
     def only(self, keep: Flags) -> PosLines:
+        """The rows to keep."""
         return PosLines(*(getattr(self, item.name)[keep] for item in fields(self)))
 
 

@@ -37,6 +37,7 @@ class Purchases:
 
     @property
     def count(self) -> int:
+        """How many orders there are."""
         return self.person.size
 
 

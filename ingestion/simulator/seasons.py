@@ -26,6 +26,7 @@ class Seasons:
 
     @staticmethod
     def of(start: datetime, days: int) -> Seasons:
+        """The calendar of `days` days from `start`."""
         dates = [start + timedelta(days=day) for day in range(-_BEFORE, days)]
         busy = np.array([_BY_WEEKDAY[date.weekday()] * _BY_MONTH[date.month - 1] for date in dates])
         elapsed = np.r_[0.0, np.cumsum(busy / busy.mean())]

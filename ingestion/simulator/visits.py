@@ -37,6 +37,7 @@ class Visits:
 
     @property
     def count(self) -> int:
+        """How many visits there are."""
         return self.person.size
 
 

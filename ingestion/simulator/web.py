@@ -38,6 +38,7 @@ class WebEvents:
     loyalty: Ints
 
     def only(self, keep: Flags | Ints) -> WebEvents:
+        """The rows to keep, by flags or numbers."""
         return WebEvents(*(getattr(self, item.name)[keep] for item in fields(self)))
 
 

@@ -42,6 +42,7 @@ class Messages:
     received_at: Ints
 
     def only(self, keep: Flags) -> Messages:
+        """The rows to keep."""
         return Messages(*(getattr(self, item.name)[keep] for item in fields(self)))
 
 

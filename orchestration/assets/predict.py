@@ -2,17 +2,16 @@
 
 import base64
 import json
+from typing import Any
 
 import dagster as dg
-from ml.plots import calibration_plot, ltv_decile_plot
 
 from ml.model import ModelError
+from ml.plots import model_plot
 from ml.schema import PREDICTIONS
-from orchestration.predicting import MODELS, Training, score, train, write_model_versions
+from orchestration.predicting import MODELS, score, train, write_model_versions
 from orchestration.resources import Platform
 from orchestration.warehouse import open_writer, scalar
-
-PLOTS = {"churn": calibration_plot, "ltv": ltv_decile_plot}
 
 
 @dg.asset(
@@ -32,27 +31,26 @@ def model_versions(context: dg.AssetExecutionContext, platform: dg.ResourceParam
         as_of = scalar(connection, "select as_of from control.current_run")
         for module in MODELS:
             try:
-                training = train(
-                    connection, module.MODEL, settings=platform.settings, state=platform.state, as_of=as_of
-                )
+                card = train(connection, module.MODEL, settings=platform.settings, state=platform.state, as_of=as_of)
             except ModelError as error:
                 context.log.warning(f"{module.MODEL} was not trained: {error}")
                 metadata[module.MODEL] = dg.MetadataValue.text(f"not trained: {error}")
                 continue
-            metadata |= _shown(module.MODEL, training)
+            metadata |= _shown(module.MODEL, card, platform.settings.reporting_currency)
         write_model_versions(connection, platform.state)
     return dg.MaterializeResult(metadata=metadata)
 
 
-def _shown(model: str, training: Training) -> dict[str, dg.MetadataValue]:  # type: ignore[type-arg]
-    card = training.card
+def _shown(model: str, card: dict[str, Any], currency: str) -> dict[str, dg.MetadataValue]:  # type: ignore[type-arg]
+    metrics = json.loads(card["metrics"])
     shown: dict[str, dg.MetadataValue] = {  # type: ignore[type-arg]
         f"{model}_version": dg.MetadataValue.text(card["version"]),
-        f"{model}_metrics": dg.MetadataValue.json(json.loads(card["metrics"])),
+        f"{model}_metrics": dg.MetadataValue.json(metrics),
         f"{model}_baselines": dg.MetadataValue.json(json.loads(card["baseline_metrics"])),
     }
-    if model in PLOTS:
-        image = base64.b64encode(PLOTS[model](training.trained.test_scores)).decode()
+    plot = model_plot(model, metrics, currency=currency)
+    if plot:
+        image = base64.b64encode(plot).decode()
         shown[f"{model}_plot"] = dg.MetadataValue.md(f"![{model} on the test date](data:image/png;base64,{image})")
     return shown
 

@@ -93,6 +93,22 @@ def test_a_publisher_that_sleeps_before_the_switch_loses_to_a_newer_one(client: 
     assert not client.keys("weft:audience:vip:staging:*")
 
 
+def test_two_publishers_of_one_build_do_not_mix(client: redis.Redis) -> None:
+    """The second takes the first one's staging for a crash's and clears it; the first must notice."""
+    other = {f"other-{number}" for number in range(5_000)}
+    came: list[bool] = []
+
+    def second_comes(step: str) -> None:
+        if step == "sadd 50 %":
+            came.append(True)
+            audience(client, other, version=2)
+
+    with pytest.raises(PublicationError, match="ran at the same time"):
+        audience(client, [f"m{number}" for number in range(10_000)], version=2, on_step=second_comes)
+    assert came
+    assert current_members(client) == other
+
+
 def test_of_eight_publishers_at_once_the_highest_build_stands(client: redis.Redis) -> None:
     def publish(build: int) -> None:
         members = [f"b{build}"] + [f"m{number}" for number in range(3_000)]

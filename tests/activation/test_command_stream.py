@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Iterator
 
 import pyarrow as pa
 import pytest
@@ -55,13 +56,18 @@ def test_a_transaction_whose_fence_refuses_has_no_effect(client: redis.Redis, st
     assert client.get("a") is None
 
 
-def test_a_transaction_whose_guard_changed_has_no_effect(client: redis.Redis, stream: CommandStream) -> None:
-    moving = resp.command("EVAL", "redis.call('SET', 'other', 1) return 1", 0)
+def test_a_transaction_whose_guard_changed_after_the_fence_looked_has_no_effect(
+    client: redis.Redis, stream: CommandStream
+) -> None:
+    class GuardMovesMeanwhile(list[bytes]):
+        def __iter__(self) -> Iterator[bytes]:
+            stream.wait()  # WATCH and fence have answered, EXEC is still to come
+            client.set("guard", "moved")
+            return super().__iter__()
+
+    parts = GuardMovesMeanwhile([resp.command("SET", "a", 1)])
     with pytest.raises(redis.WatchError), stream:
-        stream.send(WATCH, count=1)
-        stream.wait()
-        client.set("guard", "moved")
-        stream.transaction([resp.command("SET", "a", 1)], count=1, fence=moving, watch=resp.command("PING"))
+        stream.transaction(parts, count=1, fence=FENCE, watch=WATCH)
         stream.wait()
     assert client.get("a") is None
 

@@ -65,9 +65,9 @@ def test_a_redis_that_dies_during_profiles_is_made_good_by_the_next_call(
 
 
 def test_no_redis_at_all_is_one_sentence_without_the_password() -> None:
-    with redis.Redis.from_url("redis://weft:hunter2@127.0.0.1:1/0") as client:
-        with pytest.raises(PublicationError, match=r"audience 'vip' failed: Redis at 127\.0\.0\.1:1 does not") as error:
-            audience(client, ["a"])
+    client = redis.Redis.from_url("redis://weft:hunter2@127.0.0.1:1/0")
+    with pytest.raises(PublicationError, match=r"audience 'vip' failed: Redis at 127\.0\.0\.1:1 does not") as error:
+        audience(client, ["a"])
     assert "hunter2" not in str(error.value)
 
 
