@@ -17,6 +17,8 @@ from activation.session import Session, publishing
 
 OnStep = Callable[[str], None]
 _MEMBERS_PER_COMMAND = 1000
+_COPIED_AT_ONCE = 250_000
+_COPIED_PER_PAGE = 5_000
 _MEMBERS_PER_PAGE = 10_000
 
 
@@ -80,7 +82,7 @@ def publish_audience(
         reached("planned")
         with session.stream() as stream:
             if plan.mode != "nothing":
-                _build(stream, target, plan, reached)
+                _build(session, stream, target, plan, reached)
             pinned = _switch(session, target, plan, manifest=manifest, keep_versions=keep_versions)
         reached("switched")
         return PublicationReport(
@@ -98,13 +100,12 @@ def publish_audience(
         )
 
 
-def _build(stream: CommandStream, target: Target, plan: Plan, reached: OnStep) -> None:
+def _build(session: Session, stream: CommandStream, target: Target, plan: Plan, reached: OnStep) -> None:
     registry = keys.audience_staging_registry_key(target.name)
-    stream.send(resp.command("ZADD", registry, target.build, target.staging), count=1)
+    session.redis.zadd(registry, {target.staging: target.build})
     reached("registered")
     if plan.base_version is not None:
-        base = keys.audience_set_key(target.name, plan.base_version)
-        stream.send(resp.command("COPY", base, target.staging), count=1)
+        _copy(session.redis, keys.audience_set_key(target.name, plan.base_version), target.staging)
         reached("copied")
     for name, members in ((b"SREM", plan.removed), (b"SADD", plan.added)):
         for number, (count, commands) in enumerate(_set_commands(name, target.staging, members)):
@@ -114,6 +115,15 @@ def _build(stream: CommandStream, target: Target, plan: Plan, reached: OnStep) -
             reached(f"{name.decode().lower()} {(number * _MEMBERS_PER_COMMAND + count) * 100 // len(members)} %")
     stream.wait()
     reached("staged")
+
+
+def _copy(connection: redis.Redis, base: str, staging: str) -> None:
+    if connection.scard(base) <= _COPIED_AT_ONCE:
+        connection.copy(base, staging)
+        return
+    copy_page, cursor = connection.register_script(scripts.COPY_PAGE), b"0"
+    while (cursor := copy_page(keys=[base, staging], args=[cursor, _COPIED_PER_PAGE])) != b"0":
+        continue
 
 
 def _set_commands(name: bytes, key: str, members: pa.Array) -> Iterator[tuple[int, list[bytes | memoryview]]]:

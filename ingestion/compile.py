@@ -134,12 +134,16 @@ def _json(value: object) -> str:
 
 
 def _identifiers(mapping: Mapping) -> str:
+    """The list of identifiers; most events carry none, and for them nothing is built."""
+    if not mapping.identifiers:
+        return "'[]'::json"
+    texts = [f"({expression})::varchar" for expression in mapping.identifiers.values()]
     items = [
-        f"(case when trim(({expression})::varchar) <> '' then {quoted_text(_IDENTIFIER.format(type_))} "
-        f"|| to_json(replace(({expression})::varchar, chr(0), ''))::varchar || '}}' end)"
-        for type_, expression in mapping.identifiers.items()
+        f"(case when trim({text}) <> '' then {quoted_text(_IDENTIFIER.format(type_))} "
+        f"|| to_json(replace({text}, chr(0), ''))::varchar || '}}' end)"
+        for type_, text in zip(mapping.identifiers, texts, strict=True)
     ]
-    return f"{json_list(items)}::json"
+    return f"(case when coalesce({', '.join(texts)}) is null then '[]'::json else {json_list(items)}::json end)"
 
 
 def _time(mapping: Mapping, expression: str | None) -> str:

@@ -92,7 +92,10 @@ def _grouped(history: History) -> tuple[History, FloatArray]:
 
 
 def _maximise(history: History, weights: FloatArray, penalty: float) -> FloatArray | None:
-    """Parameters at an inner optimum, or None where the search runs to the edge or stops on a slope."""
+    """Parameters at an optimum, or None where the search runs to an edge or stops on a slope.
+
+    Under a penalty the lower edge is an answer (drop-out of zero: nobody leaves), the upper edge never is.
+    """
 
     def loss(logs: npt.NDArray[np.float64]) -> float:
         parameters = np.exp(logs)
@@ -101,11 +104,13 @@ def _maximise(history: History, weights: FloatArray, penalty: float) -> FloatArr
     edge = (np.log(LOWEST), np.log(HIGHEST))
     start = np.log(np.array([0.5, max(1.0, float(np.median(history.T)) / 2), 0.5, 2.0]))
     found = minimize(loss, start, method="L-BFGS-B", bounds=[edge] * 4, options={"maxiter": 500, "ftol": 1e-13})
-    # A step of 1 % along each parameter must cost something, both ways, or this is a ridge and not an optimum.
-    steps = 0.01 * np.vstack([np.eye(4), -np.eye(4)])
-    rises = [loss(found.x + step) - found.fun for step in steps]
-    is_inner = bool((np.abs(found.x - edge[0]) > 0.05).all() and (np.abs(found.x - edge[1]) > 0.05).all())
-    return np.exp(found.x) if is_inner and min(rises) > -1e-9 else None
+    is_low, is_high = found.x < edge[0] + 0.05, found.x > edge[1] - 0.05
+    if is_high.any() or (is_low.any() and penalty == 0):
+        return None
+    # A step of 2 % along each free parameter must cost something, both ways, or this is a ridge and not an optimum.
+    steps = 0.02 * np.eye(4)[~is_low]
+    rises = [loss(found.x + step) - found.fun for step in (*steps, *-steps)]
+    return np.exp(found.x) if min(rises) > 0 else None
 
 
 def _log_likelihood(parameters: FloatArray, history: History) -> FloatArray:

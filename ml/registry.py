@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from ml.model import Artifact, ModelCard, ModelError, Trained
 MANIFEST: Final = "manifest.json"
 CARD: Final = "card.json"
 VERSION_LENGTH: Final = 12
+VERSION_PATTERN: Final = r"[0-9a-f]{12}"
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,7 @@ def save(trained: Trained[Artifact], root: Path) -> SavedModel:
     saved = SavedModel(
         trained.card.model, sha256[:VERSION_LENGTH], sha256, root / trained.card.model / sha256[:VERSION_LENGTH]
     )
-    if saved.folder.exists():
-        _read_checked(saved.folder, sha256)
+    if _is_intact(saved):
         return saved
     saved.folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=saved.folder.parent))
@@ -48,7 +49,7 @@ def save(trained: Trained[Artifact], root: Path) -> SavedModel:
         for name, content in {**files, MANIFEST: manifest}.items():
             _write_synced(temporary / name, content)
         _sync_folder(temporary)
-        _rename(temporary, saved)
+        _put_in_place(temporary, saved)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     _sync_folder(saved.folder.parent)
@@ -57,10 +58,14 @@ def save(trained: Trained[Artifact], root: Path) -> SavedModel:
 
 def load(root: Path, model: str, version: str, *, artifact_sha256: str | None = None) -> tuple[Artifact, ModelCard]:
     """Read a model back, refusing any changed byte; give `artifact_sha256` (from model_versions) to check all of it."""
-    folder = root / model / version
-    files = _read_checked(folder, artifact_sha256 or version)
+    readers = _readers()
+    if model not in readers or not re.fullmatch(VERSION_PATTERN, version):
+        raise ModelError(f"There is no model {model!r} in version {version!r}; list the versions that exist.")
+    if not (artifact_sha256 or version).startswith(version):
+        raise ModelError(f"Version {version} of {model} does not belong to the artefact hash given with it.")
+    files = _read_checked(root / model / version, artifact_sha256 or version)
     card = _card(json.loads(files.pop(CARD)))
-    return _readers()[model](files), card
+    return readers[model](files), card
 
 
 def version_row(
@@ -145,10 +150,22 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _rename(temporary: Path, saved: SavedModel) -> None:
+def _put_in_place(temporary: Path, saved: SavedModel) -> None:
     temporary.chmod(0o755)
+    if saved.folder.exists() and not _is_intact(saved):
+        # What lies there is damaged, and the true content is at hand.
+        saved.folder.rename(temporary / "damaged")
     try:
         temporary.rename(saved.folder)
     except OSError:
         # Another run saved the same content first; what counts is that the folder holds it.
         _read_checked(saved.folder, saved.artifact_sha256)
+    shutil.rmtree(saved.folder / "damaged", ignore_errors=True)
+
+
+def _is_intact(saved: SavedModel) -> bool:
+    try:
+        _read_checked(saved.folder, saved.artifact_sha256)
+    except ModelError:
+        return False
+    return True

@@ -16,6 +16,9 @@ from ml.schema import FEATURE_NAMES, Feature, FloatArray
 NO_ORDER_CHANCE: Final = Feature(
     "no_order_chance", "DOUBLE", "share", "a {value} chance of no order by the rhythm of past orders alone"
 )
+# Wider than any true history: a number beyond is a mistake in the data and must not overflow.
+MOST_DAYS: Final = 1e5
+MOST_MONEY: Final = 1e15
 _ORDER_DAYS, _GAP, _RECENCY, _REVENUE = (
     FEATURE_NAMES.index(name) for name in ("order_day_count", "mean_days_between_orders", "recency_days", "net_revenue")
 )
@@ -68,12 +71,16 @@ def fit_rhythm(values: FloatArray, *, horizon_days: int) -> Rhythm:
 
 def history(values: FloatArray) -> History:
     """Purchase histories out of the feature matrix; a customer whose numbers are missing counts as just arrived."""
-    days, gap, recency = (np.nan_to_num(values[:, column]) for column in (_ORDER_DAYS, _GAP, _RECENCY))
+    days, gap, recency = (_between(values[:, column], 0.0, MOST_DAYS) for column in (_ORDER_DAYS, _GAP, _RECENCY))
     repeats = np.maximum(days - 1.0, 0.0)
-    last = repeats * np.maximum(gap, 0.0) / 7
-    return History(repeats, last, last + np.maximum(recency, 0.0) / 7)
+    last = repeats * gap / 7
+    return History(repeats, last, last + recency / 7)
 
 
 def _spending(values: FloatArray) -> tuple[FloatArray, FloatArray]:
-    days = np.maximum(np.nan_to_num(values[:, _ORDER_DAYS]), 0.0)
-    return days, np.nan_to_num(values[:, _REVENUE]) / np.maximum(days, 1.0)
+    days = _between(values[:, _ORDER_DAYS], 0.0, MOST_DAYS)
+    return days, _between(values[:, _REVENUE], -MOST_MONEY, MOST_MONEY) / np.maximum(days, 1.0)
+
+
+def _between(column: FloatArray, least: float, most: float) -> FloatArray:
+    return np.asarray(np.clip(np.nan_to_num(column), least, most))

@@ -71,7 +71,7 @@ FEATURES: Final = (
 )
 FEATURE_NAMES: Final = tuple(feature.name for feature in FEATURES)
 
-LABELS: Final[dict[str, ColumnType]] = {
+LABELS: Final[dict[str, str]] = {
     "customer_id": "VARCHAR",
     "as_of_date": "DATE",
     "horizon_days": "BIGINT",
@@ -81,9 +81,9 @@ LABELS: Final[dict[str, ColumnType]] = {
 }
 LABEL_NAMES: Final = tuple(name for name in LABELS if name not in KEYS)
 
-_SCORED: Final[dict[str, ColumnType]] = {"customer_id": "VARCHAR", "as_of_date": "DATE"}
+_SCORED: Final[dict[str, str]] = {"customer_id": "VARCHAR", "as_of_date": "DATE"}
 
-PREDICTIONS: Final[dict[str, dict[str, ColumnType]]] = {
+PREDICTIONS: Final[dict[str, dict[str, str]]] = {
     "churn_scores": {
         **_SCORED,
         "churn_probability": "DOUBLE",

@@ -6,16 +6,28 @@ import numpy as np
 import pandas as pd
 
 ONE_TIME: Final = 1.5
+LOYAL: Final = 3.0
 NOTABLE_DISCOUNT: Final = 0.05
 NEW_DAYS: Final = 60.0
+# In this order values are added to names that would otherwise be the same.
+TELLING_APART: Final = (
+    ("average_order_value", "about {} per order"),
+    ("recency_days", "last order {} days ago"),
+    ("session_count_90d", "{} visits a quarter"),
+    ("product_view_count_90d", "{} product views a quarter"),
+    ("net_revenue", "{} spent so far"),
+    ("order_day_count", "{} order days"),
+    ("discount_share", "discount share {}"),
+)
 
 
 def segment_names(centroids: pd.DataFrame) -> tuple[str, ...]:
-    """One unique name per centroid (rows; columns are traits in their own units)."""
+    """One unique name per centroid (rows; columns are traits in their own units); centroids must differ."""
     levels = pd.DataFrame({trait: _level(centroids[trait]) for trait in centroids.columns}, index=centroids.index)
     names = [_name(levels.loc[i], centroids.loc[i]) for i in centroids.index]
-    for trait, words in _TELLING_APART:
-        names = _tell_apart(names, centroids, trait, words)
+    for spoken in (_rounded, _exact):
+        for trait, words in TELLING_APART:
+            names = _tell_apart(names, [words.format(spoken(value)) for value in centroids[trait].tolist()])
     return tuple(names)
 
 
@@ -33,48 +45,33 @@ def _name(level: pd.Series, centroid: pd.Series) -> str:
 
 
 def _when(level: pd.Series, centroid: pd.Series) -> str:
-    if centroid["order_day_count"] < ONE_TIME and centroid["tenure_days"] <= NEW_DAYS:
+    if centroid["order_day_count"] < ONE_TIME and centroid["recency_days"] <= NEW_DAYS:
         return "new"
     return {"low": "recent", "middle": "", "high": "lapsed"}[level["recency_days"]]
 
 
 def _who(level: pd.Series, centroid: pd.Series) -> str:
-    spending = {"low": "low-spending", "middle": "", "high": "high-spending"}[level["net_revenue"]]
-    if centroid["discount_share"] >= NOTABLE_DISCOUNT and level["discount_share"] == "high":
-        return "bargain hunters" if level["net_revenue"] != "high" else "high-spending bargain hunters"
+    spending = {"low": "low-spending ", "middle": "", "high": "high-spending "}[level["net_revenue"]]
+    if level["discount_share"] == "high" and centroid["discount_share"] >= NOTABLE_DISCOUNT:
+        return f"{spending}bargain hunters"
     if centroid["order_day_count"] < ONE_TIME:
-        return f"{spending} one-time buyers".strip()
-    if level["order_day_count"] == "high":
-        return (
-            "loyal high spenders" if level["net_revenue"] == "high" else f"loyal {spending} buyers".replace("  ", " ")
-        )
-    kind = "occasional" if level["order_day_count"] == "low" else "repeat"
-    return f"{spending} {kind} buyers".strip()
+        return f"{spending}one-time buyers"
+    if level["order_day_count"] == "high" and centroid["order_day_count"] >= LOYAL:
+        return "loyal high spenders" if level["net_revenue"] == "high" else f"loyal {spending}buyers"
+    return f"{spending}{'occasional' if level['order_day_count'] == 'low' else 'repeat'} buyers"
 
 
-def _tell_apart(names: list[str], centroids: pd.DataFrame, trait: str, words: str) -> list[str]:
-    """Centroids that share a name get the value in which they differ, as long as it differs when spoken."""
-    told = list(names)
-    for name in {n for n in names if names.count(n) > 1}:
-        same = [i for i, n in enumerate(names) if n == name]
-        spoken = [words.format(_rounded(float(centroids[trait].iloc[i]))) for i in same]
-        if len(set(spoken)) > 1:
-            for i, text in zip(same, spoken, strict=True):
-                told[i] = f"{name}, {text}"
-    return told
+def _tell_apart(names: list[str], spoken: list[str]) -> list[str]:
+    """Names that occur more than once get what is said of them, if that is not the same for all of them."""
+    said: dict[str, set[str]] = {}
+    for name, words in zip(names, spoken, strict=True):
+        said.setdefault(name, set()).add(words)
+    return [f"{n}, {w}" if len(said[n]) > 1 else n for n, w in zip(names, spoken, strict=True)]
 
 
 def _rounded(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 10 else f"{value:.1f}".removesuffix(".0")
+    return f"{value:,.0f}" if abs(value) >= 10 else f"{value:.1f}"
 
 
-_TELLING_APART: Final = (
-    ("average_order_value", "about {} per order"),
-    ("recency_days", "last order {} days ago"),
-    ("session_count_90d", "{} visits a quarter"),
-    ("product_view_count_90d", "{} product views a quarter"),
-    ("tenure_days", "known for {} days"),
-    ("net_revenue", "{} spent so far"),
-    ("order_day_count", "{} order days"),
-    ("discount_share", "discount share {}"),
-)
+def _exact(value: float) -> str:
+    return f"{value:.10g}"

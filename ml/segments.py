@@ -25,7 +25,6 @@ TRAITS: Final = (
     "order_day_count",
     "net_revenue",
     "average_order_value",
-    "tenure_days",
     "session_count_90d",
     "product_view_count_90d",
     "discount_share",

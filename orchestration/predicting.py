@@ -1,5 +1,6 @@
 """Between features and audiences: train the models on labelled rows, register them, score today's customers, write predictions."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -19,7 +20,9 @@ PARAMETERS = {"churn": churn.ChurnParams, "ltv": ltv.LtvParams, "segments": segm
 def read_features(connection: duckdb.DuckDBPyConnection, *, latest_only: bool = False) -> pd.DataFrame:
     """features.customer_features as a frame; only the run's own date where `latest_only`."""
     where = "where as_of_date = (select max(as_of_date) from control.feature_dates)" if latest_only else ""
-    return connection.sql(f"select * from features.customer_features {where} order by customer_id, as_of_date").df()
+    query = f"select * from features.customer_features {where} order by customer_id, as_of_date"
+    frame: pd.DataFrame = connection.sql(query).df()
+    return frame
 
 
 def train(
@@ -67,6 +70,6 @@ def write_model_versions(connection: duckdb.DuckDBPyConnection, state: State) ->
     _write(connection, "model_versions", cards, columns)
 
 
-def _write(connection: duckdb.DuckDBPyConnection, table: str, frame: pd.DataFrame, columns: dict[str, str]) -> None:
+def _write(connection: duckdb.DuckDBPyConnection, table: str, frame: pd.DataFrame, columns: Mapping[str, str]) -> None:
     rows = pa.Table.from_pandas(frame[list(columns)], preserve_index=False)
     write_table(connection, f"predictions.{table}", rows, columns)

@@ -8,18 +8,18 @@ from typing import Any
 
 import pytest
 
-# A run of the tests never touches a person's own installation: settings are read when orchestration.definitions is imported.
+# A run of the tests never touches a person's own installation.
 for name in [key for key in os.environ if key.startswith("WEFT_") or key in ("REDIS_URL", "DAGSTER_HOME")]:
     del os.environ[name]
 
 
 @pytest.fixture(scope="session")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """WEFT_HOME of this test session, also for the Dagster definitions; an embedded Redis left in it is stopped at the end."""
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """WEFT_HOME of this test session; set before orchestration.definitions is imported, which reads it."""
     folder = tmp_path_factory.mktemp("weft-home")
     os.environ["WEFT_HOME"] = str(folder)
     os.environ["WEFT_INSTALLATION_SALT"] = "tests"
-    yield folder
+    return folder
 
 
 @pytest.fixture(scope="session")
@@ -30,3 +30,12 @@ def manifest(home: Path) -> dict[str, Any]:
 
     content: dict[str, Any] = json.loads(prepare_manifest(load_settings()).read_text(encoding="utf-8"))
     return content
+
+
+@pytest.fixture(scope="session")
+def redis_url(home: Path) -> Iterator[str]:
+    """The embedded Redis of the session's installation, kept running for all tests."""
+    from activation.embedded_redis import EmbeddedRedis
+
+    with EmbeddedRedis(home / "redis") as server:
+        yield server.url

@@ -38,7 +38,7 @@ def audience_versions(context: dg.AssetExecutionContext, platform: dg.ResourcePa
     """One row per changed audience. The build is whole: it is served to readers, and what changed gets a version for the sensor."""
     with open_writer(platform.settings.warehouse_path) as connection:
         as_of = scalar(connection, "select as_of from control.current_run")
-        mark_build_whole(connection, context.run_id, as_of)
+        mark_build_whole(connection, context.run.run_id, as_of)
     registered = register_changes(platform.settings, platform.state)
     changed = {version.audience: f"v{version.version}: {version.member_count:,}" for version in registered}
     return dg.MaterializeResult(metadata={"changed": len(changed), **changed})

@@ -66,7 +66,7 @@ def run_clock(context: dg.AssetExecutionContext, config: ClockConfig, platform: 
     as_of = resolve_as_of(platform.state, asked)
     with open_writer(platform.settings.warehouse_path) as connection:
         dates = start_run(
-            connection, run_id=context.run_id, as_of=as_of, settings=platform.settings, rules=platform.rules
+            connection, run_id=context.run.run_id, as_of=as_of, settings=platform.settings, rules=platform.rules
         )
     metadata = {"as_of": as_of.isoformat(), "feature_dates": ", ".join(str(date.date()) for date in dates)}
     for table in CONTROL:

@@ -61,7 +61,7 @@ def _with_row_counts(events: Sequence[Any], context: dg.AssetExecutionContext, p
         counts = {name: row_count(connection, ".".join(key.path)) for name, key in keys.items()}
     for event in events:
         if isinstance(event, dg.Output):
-            metadata = {**event.metadata, "dagster/row_count": counts[event.output_name]}
+            metadata: dict[str, Any] = {**event.metadata, "dagster/row_count": counts[event.output_name]}
             yield dg.Output(event.value, output_name=event.output_name, metadata=metadata)
         else:
             yield event

@@ -26,7 +26,7 @@ def model_versions(context: dg.AssetExecutionContext, platform: dg.ResourceParam
 
     A shop whose history is too short to learn from gets no model and a sentence that says what is missing; its run goes on.
     """
-    metadata: dict[str, dg.MetadataValue] = {}  # type: ignore[type-arg]
+    metadata: dict[str, dg.MetadataValue] = {}
     with open_writer(platform.settings.warehouse_path) as connection:
         as_of = scalar(connection, "select as_of from control.current_run")
         for module in MODELS:
@@ -41,9 +41,9 @@ def model_versions(context: dg.AssetExecutionContext, platform: dg.ResourceParam
     return dg.MaterializeResult(metadata=metadata)
 
 
-def _shown(model: str, card: dict[str, Any], currency: str) -> dict[str, dg.MetadataValue]:  # type: ignore[type-arg]
+def _shown(model: str, card: dict[str, Any], currency: str) -> dict[str, dg.MetadataValue]:
     metrics = json.loads(card["metrics"])
-    shown: dict[str, dg.MetadataValue] = {  # type: ignore[type-arg]
+    shown: dict[str, dg.MetadataValue] = {
         f"{model}_version": dg.MetadataValue.text(card["version"]),
         f"{model}_metrics": dg.MetadataValue.json(metrics),
         f"{model}_baselines": dg.MetadataValue.json(json.loads(card["baseline_metrics"])),

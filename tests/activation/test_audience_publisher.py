@@ -172,6 +172,14 @@ def test_a_damaged_pinned_version_is_left_to_the_operator(client: redis.Redis) -
     assert client.exists("weft:audience:vip:v1")
 
 
+def test_a_large_audience_is_copied_in_pages(client: redis.Redis) -> None:
+    everyone = {f"m{number}" for number in range(260_000)}
+    audience(client, everyone)
+    report = audience(client, everyone - {"m7"} | {"new"}, version=2)
+    assert (report.mode, report.added, report.removed) == ("diff", 1, 1)
+    assert current_members(client) == everyone - {"m7"} | {"new"}
+
+
 def test_hostile_ids_stay_data(client: redis.Redis) -> None:
     hostile = [
         "a\r\nFLUSHALL\r\n",

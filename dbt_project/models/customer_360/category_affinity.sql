@@ -22,7 +22,8 @@ weighted as (
     select
         customer_id,
         category,
-        sum(weight * power(0.5, {{ days_between('occurred_at', as_of()) }} / {{ var('affinity_half_life_days') }})) as interest
+        -- rounded, because the order in which doubles are added up is not the same in every run, and a profile that did not change must not be sent again
+        round(sum(weight * power(0.5, {{ days_between('occurred_at', as_of()) }} / {{ var('affinity_half_life_days') }})), 6) as interest
     from interest
     group by customer_id, category
 ),
@@ -32,7 +33,7 @@ category_affinity as (
         customer_id,
         category,
         interest,
-        interest / nullif(sum(interest) over (partition by customer_id), 0) as interest_share,
+        round(interest / nullif(sum(interest) over (partition by customer_id), 0), 6) as interest_share,
         cast(row_number() over (partition by customer_id order by interest desc, category) as integer) as interest_rank
     from weighted
 )
