@@ -9,7 +9,14 @@ errors                                        every error is one sentence, an Ac
 """
 
 from activation.embedded_redis import EmbeddedRedis
-from activation.errors import ActivationError, NotPublishedError, PublicationError, RollbackError, StalePublisherError
+from activation.errors import (
+    ActivationError,
+    NotPublishedError,
+    PublicationError,
+    RollbackError,
+    StalePublisherError,
+    StoreUnavailableError,
+)
 from activation.publisher import (
     ProfilesReport,
     PublicationReport,
@@ -31,6 +38,7 @@ __all__ = [
     "Reader",
     "RollbackError",
     "StalePublisherError",
+    "StoreUnavailableError",
     "publish_audience",
     "publish_profiles",
     "release_audience",

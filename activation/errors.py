@@ -17,6 +17,10 @@ class NotPublishedError(ActivationError):
     """Redis holds no usable publication of what was asked for; it is never answered as "not a member"."""
 
 
+class StoreUnavailableError(ActivationError):
+    """Redis did not answer a reader, or refused it."""
+
+
 class RollbackError(ActivationError):
     """The version asked for is not kept in Redis, or its set is damaged."""
 

@@ -56,3 +56,5 @@ if ARGV[2] ~= '' and ARGV[2] ~= checksum then return {'changed'} end
 local page = redis.call('SSCAN', set, ARGV[3], 'COUNT', ARGV[4])
 return {'published', version, checksum, page[1], page[2]}
 """
+
+AUDIENCE_NAMES = "return redis.call('SMEMBERS', KEYS[1])"

@@ -70,9 +70,7 @@ def publish_profiles(
         # Where everything is sent anyway, fingerprints are needed only at the end: they are taken meanwhile.
         fingerprints = background.submit(lambda: (fingerprinted(people), fingerprinted(names)))
         known = _manifest(session.redis)
-        plan = None
-        if is_complete(known, snapshot):
-            plan = difference_to_snapshot(known, snapshot, *fingerprints.result())
+        plan = difference_to_snapshot(known, snapshot, *fingerprints.result()) if is_complete(known, snapshot) else None
         reached("planned")
         _begin(session, version=version, build=build, builds_on=known["writer"] if plan else "")
         reached("begun")
@@ -84,8 +82,7 @@ def publish_profiles(
         try:
             stamp = profile_rows.stamp_fields(version, instant_text(as_of))
             with session.stream() as stream:
-                writer = _FencedWriter(stream, session)
-                _write(writer, plan, people=people, names=names, stamp=stamp, reached=reached)
+                _write(_FencedWriter(stream, session), plan, people=people, names=names, stamp=stamp, reached=reached)
                 stream.wait()
             reached("written")
             os.replace(staged.result(), snapshot)
@@ -93,18 +90,30 @@ def publish_profiles(
             if staged.exception() is None:
                 staged.result().unlink(missing_ok=True)
         reached("snapshot")
-        manifest = {
-            "version": str(version),
-            "count": str(len(people.names)),
-            "identifier_count": str(len(names.names)),
-            "checksum": total_checksum(*fingerprints.result()),
-            "as_of": instant_text(as_of),
-            "build": str(build),
-            "state": "complete",
-            "published_at": instant_text(published_at),
-        }
-        _complete(session, manifest)
+        _complete(
+            session,
+            version=str(version),
+            count=str(len(people.names)),
+            identifier_count=str(len(names.names)),
+            checksum=total_checksum(*fingerprints.result()),
+            as_of=instant_text(as_of),
+            build=str(build),
+            state="complete",
+            published_at=instant_text(published_at),
+        )
         reached("complete")
+    return _report(plan, stream, version=version, people=people, names=names, started=started)
+
+
+def _report(
+    plan: ProfilesPlan,
+    stream: CommandStream,
+    *,
+    version: int,
+    people: profile_rows.KeyRows,
+    names: profile_rows.KeyRows,
+    started: float,
+) -> ProfilesReport:
     return ProfilesReport(
         version=version,
         mode=plan.mode,
@@ -178,7 +187,7 @@ def _begin(session: Session, *, version: int, build: int, builds_on: str) -> Non
         raise PublicationError("Another publication of profiles began meanwhile, so this one stopped; publish again.")
 
 
-def _complete(session: Session, manifest: dict[str, str]) -> None:
+def _complete(session: Session, **manifest: str) -> None:
     fields = [part for field in manifest.items() for part in field]
     if not session.redis.eval(scripts.COMPLETE_PROFILES, 1, keys.PROFILES_MANIFEST, session.token, *fields):
         raise StalePublisherError("A newer publication of profiles began before this one ended; its profiles stand.")

@@ -5,23 +5,26 @@ an answer comes from one whole version also while the next one is being publishe
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
 import redis
+from redis.commands.core import Script
 
 from activation import keys, lookup_scripts
 from activation.answers import AudienceDescription, MembersPage, Profile
-from activation.errors import AudienceChangedError, NotPublishedError
+from activation.errors import AudienceChangedError, NotPublishedError, StoreUnavailableError
 from activation.published_values import instant, text
+from activation.redis_failures import diagnosis
 from identity.normalise import normalise
 
 Normalise = Callable[[str, str, str], str | None]
 
 
 class Reader:
-    """Reads what Weft published to Redis. Safe to share between threads; keeps no state.
+    """Reads what Weft published to Redis. Safe to share between threads; keeps no state. Each method raises
+    StoreUnavailableError where Redis does not answer.
 
     `default_country` is the calling code of phone numbers written the national way, `normalise` what brings an
     identifier into the form it was published in (None = it is none of that type): both as the pipeline uses them.
@@ -34,6 +37,7 @@ class Reader:
         self._is_member = client.register_script(lookup_scripts.IS_MEMBER)
         self._describe = client.register_script(lookup_scripts.DESCRIBE_AUDIENCE)
         self._page = client.register_script(lookup_scripts.PAGE_OF_MEMBERS)
+        self._names = client.register_script(lookup_scripts.AUDIENCE_NAMES)
         self._client = client
 
     def profile(self, identifier_type: str, value: str, *, now: datetime | None = None) -> Profile | None:
@@ -45,7 +49,8 @@ class Reader:
         if given is None:
             return None
         kind = "profile" if identifier_type == keys.CUSTOMER_ID_TYPE else "identifier"
-        found, flat, version, as_of, _state = self._find_profile(
+        found, flat, version, as_of, _state = self._ask(
+            self._find_profile,
             keys=[keys.identifier_key(identifier_type, given)],
             args=[
                 kind,
@@ -63,11 +68,11 @@ class Reader:
 
     def audience_names(self) -> tuple[str, ...]:
         """The names of all published audiences, sorted."""
-        return tuple(sorted(text(name) for name in self._client.smembers(keys.AUDIENCE_NAMES)))
+        return tuple(sorted(text(name) for name in self._ask(self._names, keys=[keys.AUDIENCE_NAMES])))
 
     def audience(self, name: str, *, now: datetime | None = None) -> AudienceDescription:
         """Manifest, size, age and pin of an audience's current version. Raises NotPublishedError."""
-        manifest, pinned, kept = _published(name, self._describe(keys=[keys.audience_prefix(name)]))
+        manifest, pinned, kept = _published(name, self._ask(self._describe, keys=[keys.audience_prefix(name)]))
         fields = _pairs(manifest)
         as_of = instant(fields["as_of"])
         return AudienceDescription(
@@ -86,7 +91,7 @@ class Reader:
 
     def is_member(self, name: str, customer_id: str) -> bool:
         """Whether a customer is in an audience's current version. Raises NotPublishedError, as for an emptied Redis."""
-        (answer,) = _published(name, self._is_member(keys=[keys.audience_prefix(name)], args=[customer_id]))
+        (answer,) = _published(name, self._ask(self._is_member, keys=[keys.audience_prefix(name)], args=[customer_id]))
         return bool(answer)
 
     def members(self, name: str, *, page_size: int = 1000) -> Iterator[str]:
@@ -111,12 +116,19 @@ class Reader:
         A member may come twice on different pages (Redis SSCAN), none is left out. Raises NotPublishedError,
         AudienceChangedError as `members` does, and ValueError for a cursor this method did not give."""
         version, checksum, position = _cursor_parts(cursor)
-        answer = self._page(keys=[keys.audience_prefix(name)], args=[version, checksum, position, limit])
+        answer = self._ask(self._page, keys=[keys.audience_prefix(name)], args=[version, checksum, position, limit])
         version, checksum, position, customer_ids = _published(name, answer)
         following = f"{text(version)}.{text(checksum)}.{text(position)}" if text(position) != "0" else None
         return MembersPage(
             version=int(text(version)), customer_ids=tuple(text(each) for each in customer_ids), next_cursor=following
         )
+
+    def _ask(self, script: Script, *, keys: list[str], args: Sequence[str | int] = ()) -> list[Any]:
+        try:
+            answer: list[Any] = script(keys=keys, args=args)
+        except redis.RedisError as error:
+            raise StoreUnavailableError(f"{diagnosis(self._client, error)}.") from error
+        return answer
 
     def _normalised(self, identifier_type: str, value: str) -> str | None:
         if identifier_type == keys.CUSTOMER_ID_TYPE:

@@ -5,6 +5,7 @@ last of them, T weeks from the first to the date of the forecast.
 """
 
 from dataclasses import dataclass
+from itertools import product
 from typing import Final
 
 import numpy as np
@@ -16,7 +17,7 @@ from ml.model import ModelError
 from ml.schema import FloatArray
 
 MOST_ROWS: Final = 50_000
-PENALTIES: Final = (0.0, 1e-4, 1e-3, 1e-2, 1e-1)
+PENALTIES: Final = (1e-4, 1e-3, 1e-2, 1e-1)
 # On the real sets the optimum lies within these; further out the likelihood is flat and the fit is running away.
 LOWEST: Final = 1e-3
 HIGHEST: Final = 1e3
@@ -68,14 +69,15 @@ class BgNbd:
 def fit_bgnbd(history: History) -> BgNbd:
     """Maximum likelihood; without a finite optimum, with the smallest penalty on the squared parameters that gives one.
 
-    Raises ModelError where fewer than 20 customers bought again or no penalty helps.
+    Where even then drop-out goes to zero, that is the answer: nobody leaves. Raises ModelError where fewer than 20
+    customers bought again or no penalty helps.
     """
     repeaters = int((history.x > 0).sum())
     if repeaters < SMALLEST_REPEATERS:
         raise ModelError(f"BG/NBD cannot be fitted: {repeaters} customers bought on a second day, 20 are needed.")
     distinct, weights = _grouped(history)
-    for penalty in PENALTIES:
-        found = _maximise(distinct, weights, penalty)
+    for may_be_zero, penalty in [(False, 0.0), *product((False, True), PENALTIES)]:
+        found = _maximise(distinct, weights, penalty, may_be_zero=may_be_zero)
         if found is not None:
             r, alpha, a, b = found.tolist()
             return BgNbd(r, alpha, a, b, penalty)
@@ -91,10 +93,10 @@ def _grouped(history: History) -> tuple[History, FloatArray]:
     return History(kept[:, 0], kept[:, 1], kept[:, 2]), weights / weights.sum()
 
 
-def _maximise(history: History, weights: FloatArray, penalty: float) -> FloatArray | None:
+def _maximise(history: History, weights: FloatArray, penalty: float, *, may_be_zero: bool) -> FloatArray | None:
     """Parameters at an optimum, or None where the search runs to an edge or stops on a slope.
 
-    Under a penalty the lower edge is an answer (drop-out of zero: nobody leaves), the upper edge never is.
+    The lower edge is an answer where parameters `may_be_zero`, the upper edge never is.
     """
 
     def loss(logs: npt.NDArray[np.float64]) -> float:
@@ -105,7 +107,7 @@ def _maximise(history: History, weights: FloatArray, penalty: float) -> FloatArr
     start = np.log(np.array([0.5, max(1.0, float(np.median(history.T)) / 2), 0.5, 2.0]))
     found = minimize(loss, start, method="L-BFGS-B", bounds=[edge] * 4, options={"maxiter": 500, "ftol": 1e-13})
     is_low, is_high = found.x < edge[0] + 0.05, found.x > edge[1] - 0.05
-    if is_high.any() or (is_low.any() and penalty == 0):
+    if is_high.any() or (is_low.any() and not may_be_zero):
         return None
     # A step of 2 % along each free parameter must cost something, both ways, or this is a ridge and not an optimum.
     steps = 0.02 * np.eye(4)[~is_low]

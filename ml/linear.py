@@ -7,7 +7,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from ml.schema import FloatArray, batches
 
@@ -54,7 +55,8 @@ class Line:
         """One raw prediction (log-odds or log money) per row."""
         found = np.empty(len(values))
         for part in batches(len(values), size=CACHED_ROWS):
-            found[part] = self.scaling.apply(values[part]) @ np.array(self.coefficients) + self.intercept
+            # A sum along each row, not a matrix product: a customer scored alone gets the bits of the batch.
+            found[part] = (self.scaling.apply(values[part]) * np.array(self.coefficients)).sum(axis=1) + self.intercept
         return found
 
     def contributions(self, values: FloatArray) -> FloatArray:
@@ -77,17 +79,10 @@ def fit_logistic(values: FloatArray, target: npt.NDArray[np.bool_], *, strength:
     """Logistic regression with an L2 penalty (`strength` is scikit-learn's C) on the scaled features."""
     scaling = fit_scaling(values)
     model = LogisticRegression(C=strength, solver="newton-cholesky", max_iter=100)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), threadpool_limits(limits=1):
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(scaling.apply(values), target)
     return Line(scaling, tuple(model.coef_[0].tolist()), float(model.intercept_[0]))
-
-
-def fit_ridge(values: FloatArray, target: FloatArray, *, penalty: float) -> Line:
-    """Least squares with an L2 penalty on the scaled features."""
-    scaling = fit_scaling(values)
-    model = Ridge(alpha=penalty, solver="cholesky").fit(scaling.apply(values), target)
-    return Line(scaling, tuple(model.coef_.tolist()), float(model.intercept_))
 
 
 def _signed_log(values: FloatArray) -> FloatArray:

@@ -57,8 +57,15 @@ class Trained(Generic[M_co]):
 class ModelModule(Protocol):
     """What `ml.churn`, `ml.ltv` and `ml.segments` have in common, so that a caller can loop over them."""
 
-    MODEL: str
-    TABLE: str
+    @property
+    def MODEL(self) -> str:
+        """The model's name in the registry."""
+        ...
+
+    @property
+    def TABLE(self) -> str:
+        """The table of `predictions` that its scores fill."""
+        ...
 
     @property
     def train(self) -> "TrainVerb":

@@ -75,7 +75,7 @@ def _png(figure: Figure, *axes: Axes) -> bytes:
 def model_plot(model: str, metrics: dict[str, Any], *, currency: str) -> bytes | None:
     """The picture that belongs to a model's metrics; None for a model that has none."""
     if "calibration_table" in metrics:
-        text = f"{model}: predicted and observed, {metrics['rows']:,} test customers, Brier {metrics['brier']:.3f}"
+        text = f"{model}: predicted and observed\n{metrics['rows']:,} test customers, Brier {metrics['brier']:.3f}"
         return calibration_plot(metrics["calibration_table"], title=text)
     if "decile_table" in metrics:
         text = f"{model}: predicted and actual by tenth, {metrics['rows']:,} test customers"

@@ -33,10 +33,10 @@ def reason_codes(
 def spoken(value: float, unit: str) -> str:
     """A number as a person writes it: 1,250 for money, 30 % for a share, whole days, one decimal for the rest."""
     if unit == "share":
-        return f"{100 * value:.0f} %"
+        return f"{100 * value:z.0f} %"
     if unit in {"money", "days"} or abs(value) >= 100:
-        return f"{value + 0.0:,.0f}"
-    return f"{value:,.1f}".removesuffix(".0")
+        return f"{value:z,.0f}"
+    return f"{value:z,.1f}".removesuffix(".0")
 
 
 def _reason(feature: Feature, value: float, contribution: float, outcome: str) -> str:

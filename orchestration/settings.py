@@ -94,6 +94,7 @@ def export_for_tools(settings: Settings) -> None:
 
 DAGSTER_CONFIG = """\
 telemetry: {enabled: false}
+nux: {enabled: false}              # no newsletter dialog over the graph
 concurrency:
   pools: {default_limit: 1}          # one step at a time writes to the warehouse
 run_monitoring: {enabled: true, start_timeout_seconds: 180}

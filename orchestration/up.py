@@ -39,8 +39,8 @@ def run_services(platform: Platform, console: Console) -> None:
         else:
             redis_address = stack.enter_context(EmbeddedRedis(settings.home / "redis", settings.redis_port)).url
         children = {
-            "webserver": ["dagster_webserver", *workspace, "-h", "127.0.0.1", "-p", str(settings.dagster_port)],
-            "daemon": ["dagster._daemon.cli", "run", *workspace],
+            "webserver": ["dagster-webserver", *workspace, "-h", "127.0.0.1", "-p", str(settings.dagster_port)],
+            "daemon": ["dagster-daemon", "run", *workspace],
         }
         logs = settings.home / "logs"
         logs.mkdir(parents=True, exist_ok=True)
@@ -59,7 +59,7 @@ def run_services(platform: Platform, console: Console) -> None:
 def _start(name: str, arguments: list[str], stack: ExitStack, logs: Path) -> subprocess.Popen[bytes]:
     log = stack.enter_context((logs / f"{name}.log").open("ab"))
     process = subprocess.Popen(
-        [sys.executable, "-m", *arguments], cwd=PROJECT_ROOT, stdout=log, stderr=log, start_new_session=True
+        [Path(sys.executable).with_name(arguments[0]), *arguments[1:]], cwd=PROJECT_ROOT, stdout=log, stderr=log, start_new_session=True
     )
     stack.callback(_stop, process)
     return process

@@ -272,6 +272,7 @@ def test_tables_that_make_no_sense_are_refused_before_anything_is_written(
     [
         (pa.table({"id": ["a"]}), "lack the column customer_id"),
         (pa.table({"customer_id": ["a"], "_version": [1]}), "must not start with '_'"),
+        (pa.table({"customer_id": ["a"], "audiences": [["vip", None]]}), "'audiences' holds a null"),
         (pa.table({"customer_id": ["a"], "gap": pa.nulls(1, pa.month_day_nano_interval())}), "cannot be published"),
     ],
 )
@@ -280,6 +281,7 @@ def test_columns_that_cannot_be_published_are_named(
 ) -> None:
     with pytest.raises(ValueError, match=complaint):
         profiles(client, snapshot, table)
+    assert not client.keys()
 
 
 def test_the_snapshot_is_for_its_owner_only(client: redis.Redis, snapshot: Path) -> None:

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from activation import EmbeddedRedis, NotPublishedError, Reader
-from activation.errors import AudienceChangedError
+from activation.errors import AudienceChangedError, StoreUnavailableError
 from tests.activation.publications import AS_OF, audience, profiles
 
 ADA = {"orders": 3, "city": "Wien", "audiences": ["vip"]}
@@ -160,3 +162,14 @@ def test_a_client_that_decodes_reads_the_same(redis_server: EmbeddedRedis, clien
             assert reader.is_member("vip", "ada")
             assert list(reader.members("vip")) == ["ada"]
             assert reader.audience("vip") == Reader(client).audience("vip")
+
+
+def test_a_redis_that_is_gone_is_one_sentence_without_the_password() -> None:
+    reader = Reader(redis.Redis.from_url("redis://weft:hunter2@127.0.0.1:1/0", retry=Retry(NoBackoff(), 0)))
+    for ask in (
+        lambda: reader.profile("customer_id", "a"),
+        lambda: reader.is_member("vip", "a"),
+        reader.audience_names,
+    ):
+        with pytest.raises(StoreUnavailableError, match=r"^Redis at 127\.0\.0\.1:1 does not answer: start it\.$"):
+            ask()

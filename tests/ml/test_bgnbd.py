@@ -44,6 +44,7 @@ def test_without_drop_out_the_fit_falls_back_to_a_penalty() -> None:
     history = History(x, np.where(x > 0, age * x / (x + 1), 0.0), age)
     model = fit_bgnbd(history)
     assert model.penalty > 0
+    assert model.a / (model.a + model.b) < 0.02
     assert np.isfinite(model.purchases(history, 13)).all()
 
 

@@ -77,6 +77,12 @@ def test_reason_codes_add_up_to_what_the_trees_expect(trained_ltv: Model, featur
     assert first["text"].endswith("the expected revenue")
 
 
+def test_a_customer_scored_alone_gets_the_bits_of_the_batch(trained_ltv: Model, features: pd.DataFrame) -> None:
+    together = ltv.score(trained_ltv.model, features)
+    alone = [ltv.score(trained_ltv.model, features.iloc[[row]]) for row in range(25)]
+    pd.testing.assert_frame_equal(pd.concat(alone, ignore_index=True), together.head(25), check_exact=True)
+
+
 def test_bad_values_get_a_score_and_never_crash(trained_ltv: Model, features: pd.DataFrame) -> None:
     bad = features.head(3).copy()
     numbers = list(schema.FEATURE_NAMES)
