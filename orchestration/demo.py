@@ -196,7 +196,8 @@ def _print_story(platform: Platform, served: duckdb.DuckDBPyConnection, console:
     ).fetchall()
     console.print(f"Customer {customer_id}, stitched from {', '.join(kind for (kind,) in kinds)}.")
     timeline = served.execute(
-        "select cast(occurred_at as date) as day, channel, event, count(distinct coalesce(order_id, message_id)) from customer_360.events where customer_id = ? "
+        "select cast(occurred_at as date) as day, channel, event, count(distinct coalesce(order_id, message_id)) "
+        "from customer_360.events where customer_id = ? "
         "and event in ('identify', 'Order Completed', 'Order Refunded', 'Message Received', 'Product Reviewed') "
         "group by day, channel, event order by day",
         [customer_id],

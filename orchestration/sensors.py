@@ -7,9 +7,11 @@ from datetime import timedelta
 
 import dagster as dg
 
+from orchestration.errors import NothingServedError
 from orchestration.publishing import pending_versions, register_changes
 from orchestration.resources import Platform
 from orchestration.schedules import publish, refresh
+from orchestration.serving import open_served
 from orchestration.state import utc_now
 
 SETTLED_AFTER = timedelta(seconds=10)
@@ -54,6 +56,8 @@ def inbox_changed(
         for path in sorted(platform.settings.inbox.glob("*/*"))
         if path.is_file()
     }
+    if context.cursor is None and files.keys() <= _landed(platform):
+        return dg.SkipReason("The inbox holds nothing that has not landed.")
     listing = hashlib.sha256(json.dumps(files).encode()).hexdigest()
     if not files or listing == context.cursor:
         return dg.SkipReason("The inbox holds nothing new.")
@@ -61,6 +65,18 @@ def inbox_changed(
         return dg.SkipReason("A file in the inbox is still being written.")
     context.update_cursor(listing)
     return dg.RunRequest(run_key=listing)
+
+
+def _landed(platform: Platform) -> set[str]:
+    """Files of the inbox, as `mapping/name`, that the served build has landed."""
+    try:
+        with open_served(platform.settings) as served:
+            return {
+                f"{mapping}/{origin}"
+                for mapping, origin in served.execute("select mapping, origin from raw.landings").fetchall()
+            }
+    except NothingServedError:
+        return set()
 
 
 SENSORS = [audience_changed, inbox_changed]

@@ -31,7 +31,9 @@ def run_services(platform: Platform, console: Console) -> None:
     settings = platform.settings
     _refuse_taken_port(settings.dagster_port)
     export_for_tools(settings)
-    signal.signal(signal.SIGTERM, _interrupt)
+    for stop in (signal.SIGINT, signal.SIGTERM):
+        # also where a shell started us in the background with SIGINT ignored: the services would inherit that
+        signal.signal(stop, _interrupt)
     workspace = ["-w", str(PROJECT_ROOT / "workspace.yaml")]
     with ExitStack() as stack:
         if settings.redis_url:
@@ -59,7 +61,11 @@ def run_services(platform: Platform, console: Console) -> None:
 def _start(name: str, arguments: list[str], stack: ExitStack, logs: Path) -> subprocess.Popen[bytes]:
     log = stack.enter_context((logs / f"{name}.log").open("ab"))
     process = subprocess.Popen(
-        [Path(sys.executable).with_name(arguments[0]), *arguments[1:]], cwd=PROJECT_ROOT, stdout=log, stderr=log, start_new_session=True
+        [Path(sys.executable).with_name(arguments[0]), *arguments[1:]],
+        cwd=PROJECT_ROOT,
+        stdout=log,
+        stderr=log,
+        start_new_session=True,
     )
     stack.callback(_stop, process)
     return process

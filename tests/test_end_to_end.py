@@ -63,7 +63,10 @@ def shop(home: Path, redis_url: str) -> Shop:
 
 def test_every_simulated_event_is_in_the_warehouse_once_and_bad_rows_are_kept_with_their_bytes(shop: Shop) -> None:
     with open_served(shop.platform.settings) as served:
-        events, keys = first_row(served, "select count(*), count(distinct (source, message_id)) from raw.events") or (0, 0)
+        events, keys = first_row(served, "select count(*), count(distinct (source, message_id)) from raw.events") or (
+            0,
+            0,
+        )
         owned = pq.read_table(shop.simulated / "truth" / "event_owners.parquet").num_rows
         rejected = served.execute("select source, reason, payload from raw.rejected_events").fetchall()
     bad = pq.read_table(shop.simulated / "truth" / "bad_rows.parquet").to_pylist()
@@ -90,7 +93,10 @@ def test_identity_never_joins_bots_to_people_and_every_identifier_has_one_custom
             "select count(*) from (select identifier_id from identity.memberships where known_to is null "
             "group by identifier_id having count(*) > 1)",
         )
-        precision, recall = first_row(served, "select pairwise_precision, pairwise_recall from identity.quality") or (0, 0)
+        precision, recall = first_row(served, "select pairwise_precision, pairwise_recall from identity.quality") or (
+            0,
+            0,
+        )
     assert doubled == 0
     assert precision > 0.995
     assert recall > 0.8
@@ -113,7 +119,9 @@ def test_readers_in_redis_see_what_the_warehouse_built(shop: Shop) -> None:
     with online_store(shop.platform.settings) as client, open_served(shop.platform.settings) as served:
         reader = Reader(client)
         for definition in audience_definitions(read_manifest()):
-            built = {row[0] for row in served.execute(f"select customer_id from audiences.{definition.name}").fetchall()}
+            built = {
+                row[0] for row in served.execute(f"select customer_id from audiences.{definition.name}").fetchall()
+            }
             assert set(reader.members(definition.name)) == built
         rows = served.sql(profiles_query(served)).to_arrow_table().to_pylist()
         for row in rows[:50]:
@@ -136,7 +144,9 @@ def test_every_stage_says_what_it_did(shop: Shop) -> None:
     assert metadata["raw/events"]["rows_landed"] > 0
     assert metadata["customer_360/customers"]["dagster/row_count"] > 0
     assert metadata["identity/memberships"]["customers"] > 0
-    assert "churn_metrics" in metadata["predictions/model_versions"] or "churn" in metadata["predictions/model_versions"]
+    assert (
+        "churn_metrics" in metadata["predictions/model_versions"] or "churn" in metadata["predictions/model_versions"]
+    )
     assert len(shop.report.published) == 1 + len(audience_definitions(read_manifest()))
 
 
@@ -144,7 +154,9 @@ def test_a_second_pass_lands_nothing_and_publishes_nothing(shop: Shop) -> None:
     from orchestration.passes import run_pass
 
     with open_served(shop.platform.settings) as served:
-        before = {table: row_count(served, table) for table in ("raw.events", "raw.rejected_events", "identity.customer_ids")}
+        before = {
+            table: row_count(served, table) for table in ("raw.events", "raw.rejected_events", "identity.customer_ids")
+        }
     again = run_pass(shop.platform, as_of=None if shop.report is None else _as_of(shop))
     with open_served(shop.platform.settings) as served:
         after = {table: row_count(served, table) for table in before}
@@ -189,7 +201,13 @@ def test_an_analysts_own_dbt_build_is_served_and_noticed_by_the_sensor(shop: Sho
 
     build_before = served_build(settings)
     newest_before = state.newest_version("active_browsers")
-    result = subprocess.run([DBT, "build", "--exclude-resource-type", "unit_test"], cwd=DBT_PROJECT, capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        [DBT, "build", "--exclude-resource-type", "unit_test"],
+        cwd=DBT_PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert result.returncode == 0, result.stdout[-3000:]
 
     registered = {version.audience for version in register_changes(settings, state)}
@@ -251,10 +269,15 @@ def test_the_warehouse_admits_one_writer_and_readers_never_wait(shop: Shop) -> N
 
 def test_no_personal_value_is_in_metadata_or_logs_of_a_pass(shop: Shop) -> None:
     with open_served(shop.platform.settings) as served:
-        values = [row[0] for row in served.execute(
-            "select identifier_value from identity.nodes where identifier_type in ('email', 'phone')"
-        ).fetchall()]
-    shown = json.dumps(shop.report.metadata, default=str) + (shop.platform.settings.home / "logs" / "pass.log").read_text()
+        values = [
+            row[0]
+            for row in served.execute(
+                "select identifier_value from identity.nodes where identifier_type in ('email', 'phone')"
+            ).fetchall()
+        ]
+    shown = (
+        json.dumps(shop.report.metadata, default=str) + (shop.platform.settings.home / "logs" / "pass.log").read_text()
+    )
     assert values
     assert [value for value in values if value in shown] == []
 
@@ -277,7 +300,9 @@ def test_predictions_cover_every_customer_with_features_and_stay_in_bounds(shop:
 def test_features_of_a_past_date_do_not_change_when_the_future_is_cut_off(shop: Shop) -> None:
     """Point-in-time: every past feature row is what a warehouse that ended on that date would have given."""
     with open_served(shop.platform.settings) as served, duckdb.connect() as alone:
-        [(date, as_of)] = served.execute("select as_of_date, as_of from control.feature_dates order by as_of_date limit 1").fetchall()
+        [(date, as_of)] = served.execute(
+            "select as_of_date, as_of from control.feature_dates order by as_of_date limit 1"
+        ).fetchall()
         orders = served.execute(
             "select count(*), coalesce(sum(net_amount), 0) from customer_360.orders as o "
             "join identity.evidence_customers as e on o.evidence_id = e.evidence_id and e.as_of = ? "
