@@ -13,7 +13,18 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from ingestion.records import NEWLINE, QUOTE, ROW_LIMIT_BYTES, Fault, Positions, Rows, line_blocks, line_bounds, line_faults
+from ingestion.records import (
+    NEWLINE,
+    QUOTE,
+    RETURN,
+    ROW_LIMIT_BYTES,
+    Fault,
+    Positions,
+    Rows,
+    line_blocks,
+    line_bounds,
+    line_faults,
+)
 
 # a quote that is not closed within so many candidate lines is a broken row, not a long text
 OPEN_QUOTE_CANDIDATES = 1000
@@ -71,22 +82,26 @@ def _block_records(data: bytes, dialect: Dialect) -> tuple[Positions, Positions,
     starts, ends = line_bounds(data)
     faults = line_faults(data, starts, ends)
     good, is_odd = _well_formed(data, starts, ends, dialect)
-    blank = (ends == starts) | ((ends - starts == 1) & (np.frombuffer(data, np.uint8)[np.minimum(starts, len(data) - 1)] == 13))
+    blank = (ends == starts) | ((ends - starts == 1) & (np.frombuffer(data, np.uint8)[np.minimum(starts, len(data) - 1)] == RETURN))
     keep = ~blank
     swallowed_until = -1
     candidates = np.flatnonzero(is_odd)
     for index in np.flatnonzero(~good & ~blank & (faults == Fault.NONE)):
         if index <= swallowed_until:
             continue
+        line = data[starts[index] : ends[index]]
+        if _fields(line, strict=True, dialect=dialect) == dialect.fields:
+            faults[index] = Fault.REPAIRED  # an inch sign inside a field, say
+            continue
         last = _closing_line(data, starts, ends, index, candidates, dialect) if is_odd[index] else index
         if last > index:
             keep[index + 1 : last + 1] = False
-            keep[index] = True
             ends[index] = ends[last]
             swallowed_until = last
+        elif is_odd[index] or _fields(line, strict=False, dialect=dialect) != dialect.fields:
+            faults[index] = Fault.BROKEN_CSV
         else:
-            is_row = _fields(data[starts[index] : ends[index]], strict=False, dialect=dialect) == dialect.fields
-            faults[index] = Fault.REPAIRED if is_row and not is_odd[index] else Fault.BROKEN_CSV
+            faults[index] = Fault.REPAIRED
     return starts[keep], ends[keep], faults[keep]
 
 
@@ -97,9 +112,12 @@ def _well_formed(
     characters = np.frombuffer(data, np.uint8)
     delimiters = np.flatnonzero(characters == ord(dialect.delimiter))
     quotes = np.flatnonzero(characters == QUOTE)
+    lone_returns = _lone_return_lines(data, characters, starts)
     if not len(quotes):
         count = np.searchsorted(delimiters, ends) - np.searchsorted(delimiters, starts)
-        return count == dialect.fields - 1, np.zeros(len(starts), np.bool_)
+        good = count == dialect.fields - 1
+        good[lone_returns] = False
+        return good, np.zeros(len(starts), np.bool_)
     first_quote = np.searchsorted(quotes, starts)
     is_odd = (np.searchsorted(quotes, ends) - first_quote) % 2 == 1
     line_of = np.searchsorted(starts, delimiters, side="right") - 1
@@ -107,7 +125,18 @@ def _well_formed(
     count = np.bincount(line_of[is_outside], minlength=len(starts))
     good = (count == dialect.fields - 1) & ~is_odd
     good[_misplaced_quote_lines(characters, quotes, starts, first_quote, dialect)] = False
+    good[lone_returns] = False
     return good, is_odd
+
+
+def _lone_return_lines(data: bytes, characters: NDArray[np.uint8], starts: Positions) -> Positions:
+    """Lines with a carriage return inside, which some readers take for a line end."""
+    if data.find(b"\r") < 0:
+        return np.empty(0, np.int64)
+    returns = np.flatnonzero(characters == RETURN)
+    following = characters[np.minimum(returns + 1, len(characters) - 1)]
+    lone = returns[(following != NEWLINE) & (returns + 1 < len(characters))]
+    return np.unique(np.searchsorted(starts, lone, side="right") - 1)
 
 
 def _misplaced_quote_lines(
@@ -119,7 +148,7 @@ def _misplaced_quote_lines(
     before = characters[np.maximum(quotes - 1, 0)]
     after = np.where(quotes + 1 < len(characters), characters[np.minimum(quotes + 1, len(characters) - 1)], NEWLINE)
     starts_field = (before == ord(dialect.delimiter)) | (before == QUOTE) | (quotes == starts[line_of])
-    ends_field = np.isin(after, [ord(dialect.delimiter), QUOTE, NEWLINE, 13])
+    ends_field = np.isin(after, [ord(dialect.delimiter), QUOTE, NEWLINE, RETURN])
     return np.unique(line_of[np.where(is_opening, ~starts_field, ~ends_field)])
 
 

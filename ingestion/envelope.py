@@ -143,6 +143,7 @@ class RejectReason(StrEnum):
     OVERSIZE = "oversize"
     NOT_AN_OBJECT = "not_an_object"
     NO_KNOWN_FIELD = "no_known_field"
+    TOO_DEEP = "too_deep"
     BAD_VALUE = "bad_value"
     BAD_NUMBER = "bad_number"
     BAD_TIMESTAMP = "bad_timestamp"
@@ -169,6 +170,7 @@ _SENTENCES = {
     RejectReason.OVERSIZE: "The row is larger than 1 MiB.",
     RejectReason.NOT_AN_OBJECT: "A JSON object was expected here and something else was found.",
     RejectReason.NO_KNOWN_FIELD: "The row has a value in none of the fields that the mapping reads.",
+    RejectReason.TOO_DEEP: "Lists or objects are nested in one another more than 64 deep.",
     RejectReason.BAD_VALUE: "A value is not of the type that the mapping declares.",
     RejectReason.BAD_NUMBER: "A number is not a finite number of a usable size.",
     RejectReason.BAD_TIMESTAMP: "The time of the event is missing or cannot be read.",

@@ -31,6 +31,14 @@ def has_no_json_number(expression: str) -> str:
     return f"(case when {likely} then regexp_matches({outside}, '(?i)nan|inf') else false end)"
 
 
+def is_nested_deeply(expression: str) -> str:
+    """True where 64 brackets close at once: readers that recurse, Python's among them, fail on such a text."""
+    ends = ("repeat('}', 64)", "repeat(']', 64)", "repeat('}]', 32)")
+    found = " or ".join(f"contains({expression}, {end})" for end in ends)
+    # what is nested so deep that it hurts is long, and the length is known without looking
+    return f"(strlen({expression}) > 1024 and ({found}))"
+
+
 def amounts_of(properties: str) -> str:
     """SQL list of texts: currency first, then AMOUNTS in order, null where absent."""
     paths = ", ".join(f"'$.{name}'" for name in ("currency", *AMOUNTS))
@@ -72,6 +80,7 @@ def add_event_rules(rules: Rules, *, objects: Sequence[str], documents: Sequence
     )
     rules.add(RejectReason.KNOWN_TOO_FAR_AHEAD, ahead)
     for name in documents:
+        rules.add(RejectReason.TOO_DEEP, is_nested_deeply(f"weft__{name}"))
         rules.add(RejectReason.BAD_NUMBER, has_no_json_number(f"weft__{name}"), f"{name} holds NaN or Infinity.")
 
 

@@ -41,6 +41,8 @@ def csv_header(stream: BinaryIO, mapping: Mapping, file_name: str) -> CsvHeader 
     line = text.split(b"\n", 1)[0].rstrip(b"\r")
     if line.count(b'"') % 2:
         raise FileError(f"The header of {file_name} has a quote that is not closed on its line.")
+    if b"\r" in line:
+        raise FileError(f"{file_name} ends its lines with carriage returns alone; save it with line feeds.")
     choices = (mapping.delimiter,) if mapping.delimiter else DELIMITERS
     headers = [(delimiter, _header_names(line, delimiter, file_name)) for delimiter in choices]
     wanted = {name.casefold() for name in mapping.columns}

@@ -2,13 +2,15 @@
 
 import json
 from collections.abc import Iterator
+from itertools import islice
 from typing import BinaryIO
 
 import numpy as np
 
 from ingestion.file_errors import FileError
-from ingestion.records import BLOCK_BYTES, BYTE_ORDER_MARK, Rows, line_faults, line_rows
+from ingestion.records import BYTE_ORDER_MARK, Rows, line_faults, line_rows
 
+BATCH_ROWS = 10_000
 _BETWEEN = " \t\r\n,"
 
 
@@ -20,16 +22,11 @@ def json_rows(stream: BinaryIO, file_name: str) -> Iterator[Rows]:
     if _is_one_object_per_line(stream):
         yield from line_rows(stream)
         return
+    elements = (element.replace(b"\n", b" ").replace(b"\r", b" ") for element in _elements(stream, file_name))
     number = 1
-    batch: list[bytes] = []
-    for element in _elements(stream, file_name):
-        batch.append(element.replace(b"\n", b" ").replace(b"\r", b" "))
-        if sum(map(len, batch[-1:])) > BLOCK_BYTES or len(batch) == 10_000:
-            yield _as_rows(batch, number)
-            number += len(batch)
-            batch = []
-    if batch:
+    while batch := list(islice(elements, BATCH_ROWS)):
         yield _as_rows(batch, number)
+        number += len(batch)
 
 
 def _is_one_object_per_line(stream: BinaryIO) -> bool:

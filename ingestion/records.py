@@ -18,7 +18,7 @@ BLOCK_BYTES = 8 << 20
 ROW_LIMIT_BYTES = 1 << 20
 # of a row longer than this only the front is kept: one endless line must not fill the memory
 KEPT_BYTES = 32 << 20
-NEWLINE, QUOTE = 10, 34
+NEWLINE, RETURN, QUOTE = 10, 13, 34
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -119,5 +119,5 @@ def _blank(data: bytes, starts: Positions, ends: Positions) -> NDArray[np.bool_]
         return blank
     first = np.frombuffer(data, np.uint8)[np.minimum(starts, len(data) - 1)]
     for index in np.flatnonzero(~blank & (first <= 32)):
-        blank[index] = not data[starts[index] : ends[index]].strip(b" \t\r")
+        blank[index] = not data[starts[index] : ends[index]].strip(b" \t\r\v\f")
     return blank

@@ -48,6 +48,8 @@ def _why_unreadable(line: bytes) -> RejectReason | None:
     try:
         row = json.loads(text)
         json.dumps(row, ensure_ascii=False).encode("utf-8")  # half a surrogate pair is no text
-    except (ValueError, RecursionError):
+    except RecursionError:  # too deep for the library, not for the reader
+        return None
+    except ValueError:
         return RejectReason.BROKEN_JSON
     return None if isinstance(row, dict) else RejectReason.NOT_AN_OBJECT

@@ -97,8 +97,10 @@ with arrived as (
     select -1 as place, source, message_id, {body} as body, occurred_at, known_at, landed_at
     from raw.events where (source, message_id) in (select (source, message_id) from weft_repeated)
 ), standing as (
-    select distinct on (source, message_id) * from (from landed union all from arrived)
-    order by source, message_id, place
+    select source, message_id, min(place) as place, arg_min(body, place) as body,
+        arg_min(occurred_at, place) as occurred_at, arg_min(known_at, place) as known_at,
+        arg_min(landed_at, place) as landed_at
+    from (from landed union all from arrived) group by source, message_id
 )
 select arrived.place, case
     when arrived.place = standing.place then 'new'
@@ -182,10 +184,9 @@ def timestamp(instant: datetime) -> str:
 
 
 def _body(*, with_payload: bool) -> str:
-    """Digest of what an event says; a derived id already stands for the row, so undeclared columns do not count."""
+    """64-bit hash of what an event says; a derived id stands for the row already, so undeclared columns do not count."""
     names = [name for name in STAGED_COLUMNS if name not in _NOT_BODY or (name == "payload" and with_payload)]
-    members = ", ".join(f"{name} := {name}" for name in names)
-    return f"md5(to_json(struct_pack({members}))::varchar)"
+    return f"hash({', '.join(names)})"
 
 
 def _rule_texts(rules: tuple[Rule, ...], field: str) -> str:

@@ -48,12 +48,12 @@ def typed_columns(mapping: Mapping, format_: FileFormat, reader: str, rules: Rul
         if column_type == "text" or (column_type == "json" and format_ == "ndjson"):
             selected.append(f"{raw}::varchar as {raw}" if format_ == "parquet" else raw)
             continue
-        cast.append(f"{raw} as {typed}_given, {_cast(raw, column_type)} as {typed}")
+        cast.append(f"{raw} as {typed}_given, {_cast(_given(raw, column_type, format_), column_type)} as {typed}")
         usable = _usable(typed, column_type)
         selected.append(f"{usable} as {raw}")
         reason = _REASONS.get(column_type, RejectReason.BAD_VALUE)
         is_given = f"{typed}_given is not null" + ("" if format_ == "parquet" else f" and trim({typed}_given) <> ''")
-        rules.add(reason, f"{usable} is null and {is_given}", f"{name} is not a {column_type}.")
+        rules.add(reason, f"{usable} is null and {is_given}", f"{name} is not of type {column_type}.")
     payload = [PAYLOAD] if mapping.keep_payload else []
     # each value is cast once, in a layer of its own
     casts = f"select {', '.join(['*', *cast])} from ({reader})"
@@ -74,6 +74,13 @@ _REASONS = {
     "timestamp": RejectReason.BAD_TIMESTAMP,
     "date": RejectReason.BAD_TIMESTAMP,
 }
+
+
+def _given(raw: str, column_type: ColumnType, format_: FileFormat) -> str:
+    """What is cast: text without the blanks around it, which a timestamp would stumble over."""
+    if format_ == "parquet" or column_type == "json":
+        return raw
+    return f"(case when starts_with({raw}, ' ') or ends_with({raw}, ' ') then trim({raw}) else {raw} end)"
 
 
 def _cast(raw: str, column_type: ColumnType) -> str:

@@ -119,7 +119,9 @@ class _Landing:
         compiler = compile_events if self.mapping.target == "events" else compile_table
         compiled = compiler(self.mapping, shape, currencies=currencies, landed_at=self.landed_at)
         # outside the transaction, where rowid counts from 0
-        self.connection.execute(f"create or replace temp table weft_staged as {compiled.select}")
+        staged = self.connection.execute(f"create or replace temp table weft_staged as {compiled.select}").fetchone()
+        if self.readable.rows is not None and staged and staged[0] != self.readable.rows:
+            raise RuntimeError(f"{self.readable.source.path.name}: {self.readable.rows} rows, but {staged[0]} were read.")
         self.on_step("staged")
         return compiled
 

@@ -15,7 +15,7 @@ MAY_READ = {
     "staging": {"raw"},
     "identity": {"staging", "identity", "control", "truth"},
     "customer_360": {"staging", "identity", "customer_360", "control"},
-    "features": {"identity", "customer_360", "features", "control"},
+    "features": {"staging", "identity", "customer_360", "features", "control"},
     "audiences": {"customer_360", "audiences", "control"},
 }
 """Which schemas the models of a schema may read; audiences.profiles alone also reads predictions."""

@@ -305,7 +305,7 @@ def test_features_of_a_past_date_do_not_change_when_the_future_is_cut_off(shop: 
         ).fetchall()
         orders = served.execute(
             "select count(*), coalesce(sum(net_amount), 0) from customer_360.orders as o "
-            "join identity.evidence_customers as e on o.evidence_id = e.evidence_id and e.as_of = ? "
+            "join features.known_evidence as e on o.evidence_id = e.evidence_id and e.as_of = ? "
             "where o.known_at < ? and o.ordered_at < ?",
             [as_of, as_of, as_of],
         ).fetchall()[0]

@@ -2,25 +2,29 @@
 with buyers as (
     select
         customer_id,
-        as_of_date,
-        as_of
+        as_of_date
     from {{ ref('order_features') }}
+),
+
+buyer_evidence as (
+    select known_evidence.*
+    from {{ ref('known_evidence') }} as known_evidence
+    inner join buyers on known_evidence.customer_id = buyers.customer_id and known_evidence.as_of_date = buyers.as_of_date
 ),
 
 known_events as (
     select
-        buyers.customer_id,
-        buyers.as_of_date,
-        buyers.as_of,
+        buyer_evidence.customer_id,
+        buyer_evidence.as_of_date,
+        buyer_evidence.as_of,
         events.occurred_at,
         events.event,
         events.channel,
-        {{ opens_session('buyers.customer_id, buyers.as_of', 'events.occurred_at') }} as opens_session
-    from {{ ref('events') }} as events
-    inner join {{ ref('evidence_customers') }} as evidence_customers on events.evidence_id = evidence_customers.evidence_id
-    inner join buyers
-        on evidence_customers.customer_id = buyers.customer_id and evidence_customers.as_of = buyers.as_of
-    where events.known_at < buyers.as_of and events.occurred_at < buyers.as_of
+        {{ opens_session('buyer_evidence.customer_id, buyer_evidence.as_of_date', 'events.occurred_at') }} as opens_session
+    from {{ ref('stg_events') }} as events
+    inner join {{ ref('event_evidence') }} as event_evidence on events.landed_seq = event_evidence.landed_seq
+    inner join buyer_evidence on event_evidence.evidence_id = buyer_evidence.evidence_id
+    where events.known_at < buyer_evidence.as_of and events.occurred_at < buyer_evidence.as_of
 ),
 
 activity_features as (

@@ -1,10 +1,6 @@
 -- One row per (customer, as_of_date) with an order known by then: what it had bought, tied by the identity known then.
-with evidence_customers as (
-    select * from {{ ref('evidence_customers') }}
-),
-
-feature_dates as (
-    select * from {{ source('control', 'feature_dates') }}
+with known_evidence as (
+    select * from {{ ref('known_evidence') }}
 ),
 
 item_counts as (
@@ -17,9 +13,9 @@ item_counts as (
 
 known_orders as (
     select
-        evidence_customers.customer_id,
-        feature_dates.as_of_date,
-        feature_dates.as_of,
+        known_evidence.customer_id,
+        known_evidence.as_of_date,
+        known_evidence.as_of,
         orders.order_key,
         orders.ordered_at,
         orders.net_amount,
@@ -28,10 +24,9 @@ known_orders as (
         orders.channel,
         coalesce(item_counts.product_count, 0) as product_count
     from {{ ref('orders') }} as orders
-    inner join feature_dates on orders.known_at < feature_dates.as_of and orders.ordered_at < feature_dates.as_of
-    inner join evidence_customers
-        on orders.evidence_id = evidence_customers.evidence_id and feature_dates.as_of = evidence_customers.as_of
+    inner join known_evidence on orders.evidence_id = known_evidence.evidence_id
     left join item_counts on orders.order_key = item_counts.order_key
+    where orders.known_at < known_evidence.as_of and orders.ordered_at < known_evidence.as_of
 ),
 
 order_features as (

@@ -1,16 +1,14 @@
 -- One row per (customer, as_of_date) with a refund known by then.
 with known_refunds as (
     select
-        evidence_customers.customer_id,
-        feature_dates.as_of_date,
-        feature_dates.as_of,
+        known_evidence.customer_id,
+        known_evidence.as_of_date,
+        known_evidence.as_of,
         refunds.refunded_at,
         refunds.net_amount
     from {{ ref('refunds') }} as refunds
-    inner join {{ source('control', 'feature_dates') }} as feature_dates
-        on refunds.known_at < feature_dates.as_of and refunds.refunded_at < feature_dates.as_of
-    inner join {{ ref('evidence_customers') }} as evidence_customers
-        on refunds.evidence_id = evidence_customers.evidence_id and feature_dates.as_of = evidence_customers.as_of
+    inner join {{ ref('known_evidence') }} as known_evidence on refunds.evidence_id = known_evidence.evidence_id
+    where refunds.known_at < known_evidence.as_of and refunds.refunded_at < known_evidence.as_of
 ),
 
 refund_features as (

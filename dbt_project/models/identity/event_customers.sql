@@ -3,11 +3,11 @@
 
 with event_evidence as (
     select * from {{ ref('event_evidence') }}
+    where known_at < {{ as_of() }}
 ),
 
 evidence_customers as (
     select * from {{ ref('evidence_customers') }}
-    where as_of = {{ as_of() }}
 ),
 
 owned as (
@@ -17,7 +17,6 @@ owned as (
         evidence_customers.customer_id
     from event_evidence
     inner join evidence_customers on event_evidence.evidence_id = evidence_customers.evidence_id
-    where event_evidence.known_at < {{ as_of() }}
 )
 
 select * from owned

@@ -1,0 +1,20 @@
+-- One row per (evidence set, as_of_date) that was somebody's then: a later login does not reach back.
+with feature_dates as (
+    select * from {{ source('control', 'feature_dates') }}
+),
+
+owners as (
+    {{ evidence_owners('feature_dates') }}
+),
+
+known_evidence as (
+    select
+        owners.evidence_id,
+        feature_dates.as_of_date,
+        owners.as_of,
+        owners.customer_id
+    from owners
+    inner join feature_dates on owners.as_of = feature_dates.as_of
+)
+
+select * from known_evidence
