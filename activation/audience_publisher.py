@@ -17,6 +17,7 @@ from activation.session import Session, publishing
 
 OnStep = Callable[[str], None]
 _MEMBERS_PER_COMMAND = 1000
+_ATTEMPTS = 8
 _COPIED_AT_ONCE = 250_000
 _COPIED_PER_PAGE = 5_000
 _MEMBERS_PER_PAGE = 10_000
@@ -38,6 +39,10 @@ class PublicationReport:
     seconds: float
     pinned_version: int | None
     """Version a rollback holds the pointer at; None = readers see the version just published."""
+
+
+class _OvertakenError(PublicationError):
+    """What was prepared is no longer whole, because another publication ran at the same time."""
 
 
 def publish_audience(
@@ -78,12 +83,20 @@ def publish_audience(
             "build": str(build),
             "published_at": instant_text(published_at),
         }
-        plan = plan_publication(session.redis, target)
-        reached("planned")
         with session.stream() as stream:
-            if plan.mode != "nothing":
-                _build(session, stream, target, plan, reached)
-            pinned = _switch(session, target, plan, manifest=manifest, keep_versions=keep_versions)
+            for attempt in range(_ATTEMPTS):
+                plan = plan_publication(session.redis, target)
+                reached("planned")
+                if plan.mode != "nothing":
+                    _build(session, stream, target, plan, reached)
+                try:
+                    pinned = _switch(session, target, plan, manifest=manifest, keep_versions=keep_versions)
+                except _OvertakenError:
+                    # another publication dropped what this one was built upon; what stands now is a new base
+                    if attempt == _ATTEMPTS - 1:
+                        raise
+                else:
+                    break
         reached("switched")
         return PublicationReport(
             name=name,
@@ -154,7 +167,7 @@ def _switch(
     if answer == b"stale":
         refuse_stale(target, newest=text(rest[0]), build=text(rest[1]))
     if answer == b"overtaken":
-        raise PublicationError(
+        raise _OvertakenError(
             f"Another publication of audience {target.name!r} ran at the same time and removed what this one had "
             "prepared; nothing was switched, publish again."
         )

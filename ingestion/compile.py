@@ -17,10 +17,10 @@ from ingestion.event_checks import (
     combined_rule,
     json_without_nul,
 )
-from ingestion.mappings import EventFields, Mapping
+from ingestion.mapping_grammar import EventFields, Mapping
 from ingestion.readers import PAYLOAD, FileShape, reader_sql
 from ingestion.sql_text import json_list, json_object, quoted_name, quoted_text
-from ingestion.typed_columns import RULE, Rule, Rules, within_calendar, typed_columns
+from ingestion.typed_columns import RULE, Rule, Rules, typed_columns, within_calendar
 
 STAGED_COLUMNS = tuple(name for name in EVENTS.column_names if name not in {"landed_seq", "landed_at"})
 _IDENTIFIER = '{{"type":"{}","value":'

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from ingestion.compile import Compiled
 from ingestion.envelope import EXCHANGE_RATES, PRODUCTS, RejectReason, Table
-from ingestion.mappings import Mapping
+from ingestion.mapping_grammar import Mapping
 from ingestion.readers import FileShape, reader_sql
 from ingestion.settlement import timestamp
 from ingestion.sql_text import quoted_text, text_list
@@ -96,7 +96,8 @@ def _add_rules(mapping: Mapping, currencies: Sequence[str], rules: Rules) -> Non
         far = "updated_at > landed_at + interval 24 hours"
         rules.add(RejectReason.KNOWN_TOO_FAR_AHEAD, far, "updated_at lies more than 24 hours after this landing.")
     else:
-        rules.add(RejectReason.MISSING_KEY, "rate_date is null or currency is null", "A rate needs a date and a currency.")
+        keyless = "rate_date is null or currency is null"
+        rules.add(RejectReason.MISSING_KEY, keyless, "A rate needs a date and a currency.")
         rules.add(RejectReason.BAD_NUMBER, "rate is null or rate <= 0", "A rate must be a number above zero.")
 
 

@@ -82,18 +82,16 @@ def _block_records(data: bytes, dialect: Dialect) -> tuple[Positions, Positions,
     starts, ends = line_bounds(data)
     faults = line_faults(data, starts, ends)
     good, is_odd = _well_formed(data, starts, ends, dialect)
-    blank = (ends == starts) | ((ends - starts == 1) & (np.frombuffer(data, np.uint8)[np.minimum(starts, len(data) - 1)] == RETURN))
-    keep = ~blank
+    keep = ~_blank(data, starts, ends)
     swallowed_until = -1
-    candidates = np.flatnonzero(is_odd)
-    for index in np.flatnonzero(~good & ~blank & (faults == Fault.NONE)):
+    for index in np.flatnonzero(~good & keep & (faults == Fault.NONE)).tolist():
         if index <= swallowed_until:
             continue
         line = data[starts[index] : ends[index]]
         if _fields(line, strict=True, dialect=dialect) == dialect.fields:
             faults[index] = Fault.REPAIRED  # an inch sign inside a field, say
             continue
-        last = _closing_line(data, starts, ends, index, candidates, dialect) if is_odd[index] else index
+        last = _closing_line(data, (starts, ends), index, is_odd, dialect) if is_odd[index] else index
         if last > index:
             keep[index + 1 : last + 1] = False
             ends[index] = ends[last]
@@ -103,6 +101,12 @@ def _block_records(data: bytes, dialect: Dialect) -> tuple[Positions, Positions,
         else:
             faults[index] = Fault.REPAIRED
     return starts[keep], ends[keep], faults[keep]
+
+
+def _blank(data: bytes, starts: Positions, ends: Positions) -> NDArray[np.bool_]:
+    first = np.frombuffer(data, np.uint8)[np.minimum(starts, len(data) - 1)]
+    blank: NDArray[np.bool_] = (ends == starts) | ((ends - starts == 1) & (first == RETURN))
+    return blank
 
 
 def _well_formed(
@@ -153,13 +157,13 @@ def _misplaced_quote_lines(
 
 
 def _closing_line(
-    data: bytes, starts: Positions, ends: Positions, index: int, candidates: Positions, dialect: Dialect
+    data: bytes, bounds: tuple[Positions, Positions], index: int, is_odd: NDArray[np.bool_], dialect: Dialect
 ) -> int:
     """The line at which the quote opened in line `index` closes and the row is whole; `index` itself if none."""
-    position = int(np.searchsorted(candidates, index, side="right"))
-    for candidate in candidates[position : position + OPEN_QUOTE_CANDIDATES]:
-        if ends[candidate] - starts[index] > ROW_LIMIT_BYTES:
-            break
+    starts, ends = bounds
+    reach = int(np.searchsorted(ends, starts[index] + ROW_LIMIT_BYTES, side="right"))
+    candidates = index + 1 + np.flatnonzero(is_odd[index + 1 : reach])
+    for candidate in candidates[:OPEN_QUOTE_CANDIDATES].tolist():
         if _fields(data[starts[index] : ends[candidate]], strict=True, dialect=dialect) == dialect.fields:
             return int(candidate)
     return index

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from ingestion.csv_records import parsed_rows
 from ingestion.file_errors import FileError
-from ingestion.mappings import Mapping
+from ingestion.mapping_grammar import Mapping
 from ingestion.readers import FileColumn
 from ingestion.records import BYTE_ORDER_MARK, ROW_LIMIT_BYTES
 
@@ -46,9 +46,13 @@ def csv_header(stream: BinaryIO, mapping: Mapping, file_name: str) -> CsvHeader 
     choices = (mapping.delimiter,) if mapping.delimiter else DELIMITERS
     headers = [(delimiter, _header_names(line, delimiter, file_name)) for delimiter in choices]
     wanted = {name.casefold() for name in mapping.columns}
-    delimiter, names = max(headers, key=lambda header: (len(wanted & {n.casefold() for n in header[1]}), len(header[1])))
+    delimiter, names = max(headers, key=lambda header: (_mapped(header[1], wanted), len(header[1])))
     require_columns(mapping, names, file_name)
     return CsvHeader(_unique(names, wanted, file_name), delimiter, is_plain=len(front) == len(given) and text == front)
+
+
+def _mapped(names: Iterable[str], wanted: set[str]) -> int:
+    return len(wanted & {name.casefold() for name in names})
 
 
 def _header_names(line: bytes, delimiter: str, file_name: str) -> list[str]:

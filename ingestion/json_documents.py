@@ -15,7 +15,7 @@ _BETWEEN = " \t\r\n,"
 
 
 def json_rows(stream: BinaryIO, file_name: str) -> Iterator[Rows]:
-    """Rows of a JSON document; line ends between its tokens become blanks. A file of one object per line is read as NDJSON.
+    """Rows of a JSON document; line ends between its tokens become blanks. One object a line is read as NDJSON.
 
     Raises FileError where the document is not JSON: an array with one broken element has no rows to tell apart.
     """
@@ -57,8 +57,14 @@ def _elements(stream: BinaryIO, file_name: str) -> Iterator[bytes]:
             yield text[at:after].encode()
             at = after
     except (ValueError, RecursionError) as error:
-        reason = error.msg if isinstance(error, json.JSONDecodeError) else "it is not UTF-8 JSON"
-        raise FileError(f"{file_name} is not a JSON document ({reason}); nothing of it was landed.") from error
+        raise FileError(f"{file_name} is not a JSON document: {_why(error)}; nothing of it was landed.") from error
+
+
+def _why(error: Exception) -> str:
+    """What is wrong with the document, without a piece of it."""
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg[0].lower()}{error.msg[1:]} in line {error.lineno}"
+    return "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)
 
 
 def _as_rows(elements: list[bytes], first_number: int) -> Rows:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 class LandingReport:
     """The books of one file: rows_read = accepted + rejected_count + duplicates + conflicts.
 
-    Rejects and conflicts seen before count as duplicates; `rejected` counts by reason.
+    Rejects and conflicts seen before count as duplicates; `rejected` counts by reason. `problem` says why nothing of a
+    file could be landed.
     """
 
     origin: str
@@ -18,6 +19,7 @@ class LandingReport:
     conflicts: int = 0
     rejected: dict[str, int] = field(default_factory=dict)
     is_unchanged: bool = False
+    problem: str | None = None
 
     @property
     def rejected_count(self) -> int:
@@ -31,6 +33,8 @@ class LandingReport:
 
     def sentence(self) -> str:
         """One sentence for a person."""
+        if self.problem:
+            return self.problem
         if self.is_unchanged:
             return f"{self.origin}: unchanged since it was landed, nothing to do."
         if not self.rows_read:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ingestion.mappings import ColumnType, FileFormat, Mapping
+from ingestion.mapping_grammar import ColumnType, FileFormat, Mapping
 from ingestion.sql_text import quoted_name, quoted_text
 
 PAYLOAD = "weft__payload"
@@ -50,7 +50,7 @@ def reader_sql(mapping: Mapping, shape: FileShape) -> str:
 
 
 def row_as_json_sql(shape: FileShape, rows: str) -> str:
-    """The rows of a Parquet file whose 0-based numbers the query `rows` yields, as JSON; columns as `row_bytes` has them."""
+    """The rows of a Parquet file whose 0-based numbers the query `rows` yields, as JSON; columns as in `row_bytes`."""
     members = ", ".join(f"{quoted_name(column.name)} := {_value(column)}" for column in shape.columns)
     return (
         f"select file_row_number as place, file_row_number + 1 as row_number, "

@@ -1,7 +1,7 @@
 """Cut a text file into rows, block by block with NumPy, and find the rows that no reader must meet.
 
-A row keeps its place (1-based, blank lines and a CSV header not counted) and its exact bytes, so that what is refused can
-be shown as it was received. Memory is bounded by the block, whatever the file.
+A row keeps its place (1-based, blank lines and a CSV header not counted) and its exact bytes, so that what is refused
+can be shown as it was received. Memory is bounded by the block, whatever the file.
 """
 
 from collections.abc import Iterator
@@ -114,7 +114,7 @@ def _is_utf8(data: bytes) -> bool:
 
 
 def _blank(data: bytes, starts: Positions, ends: Positions) -> NDArray[np.bool_]:
-    blank = ends == starts
+    blank: NDArray[np.bool_] = ends == starts
     if not len(starts):
         return blank
     first = np.frombuffer(data, np.uint8)[np.minimum(starts, len(data) - 1)]

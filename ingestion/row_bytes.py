@@ -8,8 +8,8 @@ import pyarrow as pa
 
 from ingestion.envelope import RejectReason
 from ingestion.file_columns import json_keys
-from ingestion.files import ReadableFile, all_rows
 from ingestion.records import Positions
+from ingestion.source_files import ReadableFile, all_rows
 
 FETCHED_SCHEMA = pa.schema([
     ("place", pa.int64()), ("row_number", pa.int64()), ("payload", pa.binary()), ("reason", pa.string()),
@@ -28,9 +28,10 @@ def fetched_rows(readable: ReadableFile, places: Positions) -> Iterator[pa.Recor
         payloads = [rows.row(number - rows.first_number) for number in numbers[first:last]]
         reasons = [_why_unreadable(payload) if readable.shape.format == "ndjson" else None for payload in payloads]
         details = [reason and reason.sentence for reason in reasons]
-        columns = [places[first:last], numbers[first:last], payloads, [reason and reason.value for reason in reasons]]
-        yield pa.record_batch([pa.array(c, type=f.type) for c, f in zip([*columns, details], FETCHED_SCHEMA, strict=True)],
-                              schema=FETCHED_SCHEMA)
+        codes = [reason and reason.value for reason in reasons]
+        columns = [places[first:last], numbers[first:last], payloads, codes, details]
+        arrays = [pa.array(column, field.type) for column, field in zip(columns, FETCHED_SCHEMA, strict=True)]
+        yield pa.record_batch(arrays, schema=FETCHED_SCHEMA)
 
 
 def front_keys(readable: ReadableFile) -> list[str]:

@@ -7,11 +7,11 @@ weft_verdict (rows whose key stands more than once), weft_refused (rows to rejec
 from datetime import datetime
 from pathlib import Path
 
-from ingestion.compile import STAGED_COLUMNS, Rule
+from ingestion.compile import STAGED_COLUMNS
 from ingestion.envelope import EVENTS, REJECTED_EVENTS, RejectReason
-from ingestion.mappings import Mapping
+from ingestion.mapping_grammar import Mapping
 from ingestion.sql_text import quoted_text
-from ingestion.typed_columns import RULE
+from ingestion.typed_columns import RULE, Rule
 
 # compared apart, because a landing may have cut them; or not part of what happened
 _NOT_BODY = frozenset({"known_at", "occurred_at", "source", "message_id", "payload"})
@@ -119,7 +119,8 @@ def insert_events(landed_at: datetime) -> str:
     last = "(select coalesce(max(landed_seq), 0) from raw.events)"
     values = {"landed_seq": f"{last} + 1 + rowid", "landed_at": timestamp(landed_at)}
     selected = ", ".join(values.get(name, name) for name in EVENTS.column_names)
-    return f"insert into raw.events ({', '.join(EVENTS.column_names)}) select {selected} from weft_staged where {ADMITTED}"
+    columns = ", ".join(EVENTS.column_names)
+    return f"insert into raw.events ({columns}) select {selected} from weft_staged where {ADMITTED}"
 
 
 def refuse_removed(mapping: Mapping, removed_path: Path) -> str:
@@ -184,7 +185,7 @@ def timestamp(instant: datetime) -> str:
 
 
 def _body(*, with_payload: bool) -> str:
-    """64-bit hash of what an event says; a derived id stands for the row already, so undeclared columns do not count."""
+    """64-bit hash of what an event says; a derived id stands for its row, so there undeclared columns do not count."""
     names = [name for name in STAGED_COLUMNS if name not in _NOT_BODY or (name == "payload" and with_payload)]
     return f"hash({', '.join(names)})"
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from ingestion.envelope import RejectReason
-from ingestion.mappings import ColumnType, FileFormat, Mapping
+from ingestion.mapping_grammar import ColumnType, FileFormat, Mapping
 from ingestion.readers import PAYLOAD
 from ingestion.sql_text import quoted_name
 

@@ -12,10 +12,10 @@ from activation.rollback import release_audience, rollback_audience
 from orchestration.publishing import online_store
 from orchestration.resources import build_platform
 from orchestration.state import utc_now
-from orchestration.transform import audience_definitions, read_manifest
+from orchestration.transform import audience_definitions, prepare_manifest, read_manifest
 
 audiences = typer.Typer(no_args_is_help=True)
-console = Console()
+console = Console(soft_wrap=True)
 
 Name = Annotated[str, typer.Argument(help="Name of the audience.")]
 
@@ -25,6 +25,7 @@ def list_() -> None:
     """Every audience with its owner, purpose and newest registered size."""
     platform = build_platform()
     table = Table("audience", "owner", "purpose", "version", "members", box=None)
+    prepare_manifest(platform.settings)
     for definition in audience_definitions(read_manifest()):
         newest = platform.state.newest_version(definition.name)
         size = (f"v{newest.version}", f"{newest.member_count:,}") if newest else ("-", "-")

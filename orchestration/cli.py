@@ -11,10 +11,8 @@ from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from activation.errors import ActivationError
-from identity.rules import RulesError
 from ingestion.file_errors import FileError
-from ingestion.mappings import MappingError, load_mapping
+from ingestion.mappings import load_mapping
 from orchestration.audience_commands import audiences
 from orchestration.errors import WeftError
 from orchestration.landing import land_file
@@ -33,7 +31,9 @@ app = typer.Typer(
 app.add_typer(audiences, name="audience", help="Look at published audiences, roll one back.")
 app.add_typer(models, name="model", help="Look at trained models.")
 
-console = Console()
+console = Console(soft_wrap=True)
+
+STAGES = ("ingestion", "identity", "ml", "activation")
 
 AsOf = Annotated[
     str | None,
@@ -65,13 +65,21 @@ def import_(
     platform = build_platform()
     chosen = load_mapping(mapping)
     if not path.exists():
-        raise typer.BadParameter(f"{path} does not exist; give a file or a folder.")
+        raise FileError(f"{path} does not exist; give a file or a folder.")
     files = sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
     with open_writer(platform.settings.warehouse_path) as connection:
+        unusable = 0
         for file in files:
-            with working(f"Landing {file.name}"):
-                report = land_file(connection, path=file, mapping=chosen, landed_at=utc_now())
-            console.print(report.sentence())
+            try:
+                with working(f"Landing {file.name}"):
+                    report = land_file(connection, path=file, mapping=chosen, landed_at=utc_now())
+            except FileError as error:
+                unusable += 1
+                console.print(f"[red]{escape(str(error))}[/]", highlight=False)
+            else:
+                console.print(report.sentence(), highlight=False)
+    if unusable:
+        raise typer.Exit(2)
 
 
 @app.command()
@@ -166,6 +174,14 @@ def main() -> None:
     """Run the command line; what a user can mend is one sentence and exit code 2."""
     try:
         app()
-    except (WeftError, MappingError, FileError, RulesError, ActivationError) as mistake:
-        console.print(f"[red]{escape(str(mistake))}[/]", highlight=False)
+    except Exception as error:
+        if not is_mistake(error):
+            raise
+        console.print(f"[red]{escape(str(error))}[/]", highlight=False)
         sys.exit(2)
+
+
+def is_mistake(error: Exception) -> bool:
+    """Whether a person can mend it: ours, or one of the ValueErrors that the stages define for that and nothing else."""
+    is_of_a_stage = type(error).__module__.partition(".")[0] in STAGES
+    return isinstance(error, WeftError) or (isinstance(error, ValueError) and is_of_a_stage)

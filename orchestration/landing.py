@@ -18,11 +18,13 @@ from ingestion.compile_tables import KEYED_TABLES, compile_table, decide_rows, m
 from ingestion.envelope import RAW_TABLES
 from ingestion.file_columns import require_columns
 from ingestion.file_errors import FileError
-from ingestion.files import ReadableFile, SourceFile, file_sha256, readable_file, source_file
 from ingestion.landing_report import LandingReport
 from ingestion.mappings import Mapping, MappingError, load_mapping
+from ingestion.readable_files import readable_file
 from ingestion.readers import reading_json_keys, row_as_json_sql
 from ingestion.row_bytes import FETCHED_SCHEMA, fetched_rows, front_keys
+from ingestion.source_files import ReadableFile, SourceFile, file_sha256, source_file
+from orchestration.warehouse import transaction
 
 EXCHANGE_RATES_FILE = Path(settlement.__file__).parent / "reference" / "exchange_rates.csv"
 
@@ -60,14 +62,14 @@ def land_file(
     with tempfile.TemporaryDirectory(prefix="weft-landing-") as workspace, ThreadPoolExecutor(1) as beside:
         sha256 = beside.submit(file_sha256, source.path)
         readable = readable_file(source, mapping, Path(workspace))
-        landing = _Landing(connection, mapping, readable, landed_at, on_step) if readable else None
+        landing = _Landing(connection, mapping, landed_at, on_step)
         with _sentences(source, mapping), _scratch_tables(connection):
-            compiled = landing.stage() if landing else None
-            with _transaction(connection):
+            compiled = landing.stage(readable) if readable else None
+            with transaction(connection):
                 report = LandingReport(source.path.name, mapping.name)
-                if landing and compiled:
-                    report = landing.write(compiled)
-                _write_books(connection, report, source, sha256.result(), mapping, landed_at)
+                if readable and compiled:
+                    report = landing.write(readable, compiled)
+                landing.write_books(report, source, sha256.result())
                 on_step("before_commit")
         on_step("committed")
     return report
@@ -78,136 +80,114 @@ def land_folder(
 ) -> Iterator[LandingReport]:
     """Land every file below `folder`/<mapping name>/ in the order of their names, one report each.
 
-    A file whose bytes were landed under this mapping before is reported as unchanged. Files and folders whose names
-    start with a dot are left alone.
+    A file whose bytes were landed under this mapping before is reported as unchanged; one that cannot be landed is
+    reported with its problem and holds up no other. Names that start with a dot are left alone.
     """
     ensure_raw_tables(connection)
     for inbox in sorted(path for path in Path(folder).glob("[!.]*") if path.is_dir()):
-        mapping = load_mapping(inbox.name)
         for path in sorted(path for path in inbox.rglob("[!.]*") if path.is_file()):
-            landed = connection.execute(settlement.COUNT_LANDINGS, [mapping.name, file_sha256(path)]).fetchone()
-            if landed and landed[0]:
-                yield LandingReport(path.name, mapping.name, is_unchanged=True)
-            else:
-                yield land_file(connection, path=path, mapping=mapping, landed_at=landed_at, on_step=on_step)
+            try:
+                mapping = load_mapping(inbox.name)
+                if _is_landed(connection, path, mapping):
+                    yield LandingReport(path.name, mapping.name, is_unchanged=True)
+                else:
+                    yield land_file(connection, path=path, mapping=mapping, landed_at=landed_at, on_step=on_step)
+            except (FileError, MappingError) as error:
+                yield LandingReport(path.name, inbox.name, problem=str(error))
+
+
+def _is_landed(connection: duckdb.DuckDBPyConnection, path: Path, mapping: Mapping) -> bool:
+    counted = connection.execute(settlement.COUNT_LANDINGS, [mapping.name, file_sha256(path)]).fetchone()
+    return bool(counted and counted[0])
 
 
 @dataclass(frozen=True)
 class _Landing:
-    """One file on its way: staged in scratch tables, then settled and written inside the transaction of land_file."""
+    """The statements of one landing; `write` and `write_books` stand inside the transaction of land_file."""
 
     connection: duckdb.DuckDBPyConnection
     mapping: Mapping
-    readable: ReadableFile
     landed_at: datetime
     on_step: OnStep
 
-    def write(self, compiled: Compiled) -> LandingReport:
-        """Settle the staged rows and write them to `raw`; returns the books."""
-        self._settle()
-        self._refuse(compiled)
-        self.on_step("rejects_written")
-        self._insert()
-        self.on_step("rows_written")
-        return self._report()
-
-    def stage(self) -> Compiled:
+    def stage(self, readable: ReadableFile) -> Compiled:
         """Read, type, build and check every row into weft_staged, in the order of the file."""
-        shape = self.readable.shape
-        require_columns(self.mapping, self._columns(), self.readable.source.path.name)
-        currencies = [name for (name,) in self.connection.execute(settlement.CURRENCIES).fetchall()]
+        name = readable.source.path.name
+        require_columns(self.mapping, self._columns(readable), name)
+        currencies = [row[0] for row in self.connection.execute(settlement.CURRENCIES).fetchall()]
         compiler = compile_events if self.mapping.target == "events" else compile_table
-        compiled = compiler(self.mapping, shape, currencies=currencies, landed_at=self.landed_at)
-        # outside the transaction, where rowid counts from 0
+        compiled = compiler(self.mapping, readable.shape, currencies=currencies, landed_at=self.landed_at)
+        # before the transaction: in a table of its own transaction, rowid would not count from 0
         staged = self.connection.execute(f"create or replace temp table weft_staged as {compiled.select}").fetchone()
-        if self.readable.rows is not None and staged and staged[0] != self.readable.rows:
-            raise RuntimeError(f"{self.readable.source.path.name}: {self.readable.rows} rows, but {staged[0]} were read.")
+        if readable.rows is not None and staged and staged[0] != readable.rows:
+            raise RuntimeError(f"{name} has {readable.rows} rows, but {staged[0]} were read; nothing was landed.")
         self.on_step("staged")
         return compiled
 
-    def _columns(self) -> list[str]:
-        """Columns the file has; the front of an NDJSON file usually shows all that the mapping needs."""
-        shape = self.readable.shape
-        if shape.format != "ndjson":
-            return [column.name for column in shape.columns]
-        keys = front_keys(self.readable)
-        missing = [name for name in self.mapping.required_columns if name not in keys]
-        if not keys or not missing:
-            return list(self.mapping.columns)
-        counts = self.connection.execute(reading_json_keys(shape.path, missing)).fetchone()
-        return [*keys, *(name for name, count in zip(missing, counts or (), strict=True) if count)]
-
-    def _settle(self) -> None:
-        """weft_verdict: what becomes of the rows that broke no rule."""
-        if self.mapping.target != "events":
-            self.connection.execute(decide_rows(KEYED_TABLES[self.mapping.target]))
-            return
-        self.connection.execute(settlement.NUMBER_OCCURRENCES)
-        self.connection.execute(settlement.FIND_REPEATED_KEYS)
-        self.connection.execute(settlement.decide_repeated(self.mapping, self.landed_at))
-
-    def _refuse(self, compiled: Compiled) -> None:
-        self.connection.execute(settlement.CREATE_REFUSED)
-        if self.readable.removed_path is not None:
-            self.connection.execute(settlement.refuse_removed(self.mapping, self.readable.removed_path))
-        places = self.connection.sql(settlement.PLACES_TO_REFUSE).to_arrow_table()
-        if places.num_rows:
-            fetched = self._fetched(places)
-            self.connection.execute(settlement.refuse_staged(self.mapping, compiled.rules, fetched=fetched))
-        self.connection.execute(settlement.NUMBER_REFUSED)
-        self.connection.execute(settlement.insert_rejects(self.landed_at, self.readable.source.path.name))
-
-    def _fetched(self, places: pa.Table) -> str:
-        """A relation of refused rows with their bytes."""
-        if self.readable.shape.format == "parquet":
-            return row_as_json_sql(self.readable.shape, settlement.PLACES_TO_REFUSE)
-        batches = fetched_rows(self.readable, places["place"].to_numpy())
-        self.connection.register("weft_fetched", pa.RecordBatchReader.from_batches(FETCHED_SCHEMA, batches))
-        return "select * from weft_fetched"
-
-    def _insert(self) -> None:
-        if self.mapping.target != "events":
-            for statement in merge_rows(KEYED_TABLES[self.mapping.target]):
-                self.connection.execute(statement)
-            return
-        # landed_seq says the order, so the rows themselves may be written by all threads as they come
-        self.connection.execute("set preserve_insertion_order = false")
-        self.connection.execute(settlement.insert_events(self.landed_at))
-
-    def _report(self) -> LandingReport:
-        counts = dict(self.connection.execute(settlement.counts(len(self.readable.removed_numbers))).fetchall())
+    def write(self, readable: ReadableFile, compiled: Compiled) -> LandingReport:
+        """Settle the staged rows and write them to `raw`; returns the books, which balance."""
+        for statement in self._deciding():
+            self.connection.execute(statement)
+        self._refuse(readable, compiled)
+        self.on_step("rejects_written")
+        for statement in self._inserting():
+            self.connection.execute(statement)
+        self.on_step("rows_written")
+        counts = dict(self.connection.execute(settlement.counts(len(readable.removed_numbers))).fetchall())
         rejected = dict(self.connection.execute(settlement.REJECTED_BY_REASON).fetchall())
-        report = LandingReport(self.readable.source.path.name, self.mapping.name, rejected=rejected, **counts)
+        report = LandingReport(readable.source.path.name, self.mapping.name, rejected=rejected, **counts)
         if not report.is_balanced:
             raise RuntimeError(f"The books of {report.origin} do not balance: {report}.")
         return report
 
+    def write_books(self, report: LandingReport, source: SourceFile, sha256: str) -> None:
+        """The file's row in raw.landings."""
+        if source.path.stat().st_size != source.bytes:
+            raise FileError(f"{report.origin} changed while it was read; nothing of it was landed.")
+        counts = [report.rows_read, report.accepted, report.rejected_count, report.duplicates, report.conflicts]
+        named = [uuid.uuid4().hex, self.mapping.name, self.mapping.source, report.origin, sha256, source.bytes]
+        row = [*named, *counts, self.landed_at]
+        self.connection.execute(f"insert into raw.landings values ({', '.join('?' * len(row))})", row)
 
-def _write_books(
-    connection: duckdb.DuckDBPyConnection,
-    report: LandingReport,
-    source: SourceFile,
-    sha256: str,
-    mapping: Mapping,
-    landed_at: datetime,
-) -> None:
-    if source.path.stat().st_size != source.bytes:
-        raise FileError(f"{source.path.name} changed while it was read; nothing of it was landed.")
-    counts = [report.rows_read, report.accepted, report.rejected_count, report.duplicates, report.conflicts]
-    row = [uuid.uuid4().hex, mapping.name, mapping.source, report.origin, sha256, source.bytes, *counts, landed_at]
-    connection.execute(f"insert into raw.landings values ({', '.join('?' * len(row))})", row)
+    def _columns(self, readable: ReadableFile) -> list[str]:
+        """Columns the file has; the front of an NDJSON file usually shows all that the mapping needs."""
+        if readable.shape.format != "ndjson":
+            return [column.name for column in readable.shape.columns]
+        keys = front_keys(readable)
+        missing = [name for name in self.mapping.required_columns if name not in keys]
+        if not keys or not missing:
+            return list(self.mapping.columns)
+        counts = self.connection.execute(reading_json_keys(readable.shape.path, missing)).fetchone()
+        return [*keys, *(name for name, count in zip(missing, counts or (), strict=True) if count)]
 
+    def _deciding(self) -> tuple[str, ...]:
+        """weft_verdict: what becomes of the rows that broke no rule."""
+        if self.mapping.target != "events":
+            return (decide_rows(KEYED_TABLES[self.mapping.target]),)
+        decide = settlement.decide_repeated(self.mapping, self.landed_at)
+        return settlement.NUMBER_OCCURRENCES, settlement.FIND_REPEATED_KEYS, decide
 
-@contextmanager
-def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    """All of the file or nothing of it, whatever kills the process in between."""
-    connection.execute("begin")
-    try:
-        yield
-    except BaseException:
-        connection.execute("rollback")
-        raise
-    connection.execute("commit")
+    def _inserting(self) -> tuple[str, ...]:
+        if self.mapping.target != "events":
+            return merge_rows(KEYED_TABLES[self.mapping.target])
+        # landed_seq says the order, so the rows themselves may be written by all threads as they come
+        return "set preserve_insertion_order = false", settlement.insert_events(self.landed_at)
+
+    def _refuse(self, readable: ReadableFile, compiled: Compiled) -> None:
+        self.connection.execute(settlement.CREATE_REFUSED)
+        if readable.removed_path is not None:
+            self.connection.execute(settlement.refuse_removed(self.mapping, readable.removed_path))
+        places = self.connection.sql(settlement.PLACES_TO_REFUSE).to_arrow_table()["place"]
+        fetched = row_as_json_sql(readable.shape, settlement.PLACES_TO_REFUSE)
+        if readable.shape.format != "parquet":
+            batches = pa.RecordBatchReader.from_batches(FETCHED_SCHEMA, fetched_rows(readable, places.to_numpy()))
+            self.connection.register("weft_fetched", batches)
+            fetched = "select * from weft_fetched"
+        if len(places):
+            self.connection.execute(settlement.refuse_staged(self.mapping, compiled.rules, fetched=fetched))
+        self.connection.unregister("weft_fetched")
+        self.connection.execute(settlement.NUMBER_REFUSED)
+        self.connection.execute(settlement.insert_rejects(self.landed_at, readable.source.path.name))
 
 
 @contextmanager
@@ -234,6 +214,6 @@ def _sentences(source: SourceFile, mapping: Mapping) -> Iterator[None]:
         raise FileError(f"{source.path.name} was not landed: {str(error).splitlines()[0]}") from error
     except (duckdb.ConversionException, duckdb.InvalidInputException, duckdb.OutOfRangeException) as error:
         raise FileError(
-            f"{source.path.name} was not landed: it is damaged, or an expression of the mapping {mapping.name} fails on "
-            "one of its values (use try_cast there)."
+            f"{source.path.name} was not landed: it is damaged, or an expression of the mapping {mapping.name} fails "
+            "on one of its values (use try_cast there)."
         ) from error

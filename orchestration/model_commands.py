@@ -9,7 +9,7 @@ from rich.table import Table
 from orchestration.resources import build_platform
 
 models = typer.Typer(no_args_is_help=True)
-console = Console()
+console = Console(soft_wrap=True)
 
 HEADLINE = {"churn": ("roc_auc", "brier"), "ltv": ("mae", "spearman"), "segments": ("silhouette", "inertia")}
 

@@ -4,13 +4,14 @@ from orchestration.clock import PINNED_CLOCK
 from orchestration.errors import NothingServedError
 from orchestration.resources import Platform
 from orchestration.serving import open_served, served_build
-from orchestration.transform import audience_definitions, read_manifest
+from orchestration.transform import audience_definitions, prepare_manifest, read_manifest
 from orchestration.warehouse import scalar
 
 
 def status_rows(platform: Platform) -> list[tuple[str, str]]:
     """Pairs of what and how it stands, for a table."""
     settings, state = platform.settings, platform.state
+    prepare_manifest(settings)
     size = settings.warehouse_path.stat().st_size / 1e6 if settings.warehouse_path.exists() else 0
     rows = [
         ("home", str(settings.home)),

@@ -7,13 +7,15 @@ from datetime import timedelta
 
 import dagster as dg
 
+from orchestration.assets.activate import AUDIENCE_NAMES
 from orchestration.errors import NothingServedError
-from orchestration.publishing import pending_versions, register_changes
+from orchestration.publishing import PROFILES, pending_versions, register_changes
 from orchestration.resources import Platform
 from orchestration.schedules import publish, refresh
 from orchestration.serving import open_served
 from orchestration.state import utc_now
 
+PUBLISHED_NAMES = {PROFILES, *AUDIENCE_NAMES}
 SETTLED_AFTER = timedelta(seconds=10)
 """A file in the inbox that was written to a moment ago may still be growing."""
 
@@ -31,6 +33,10 @@ def audience_changed(
     cursor = int(context.cursor or 0)
     pending = pending_versions(platform.state, after=cursor, now=utc_now())
     for version, attempt in pending:
+        if version.audience not in PUBLISHED_NAMES:
+            # its files came after this code location was loaded; it stays pending until that is reloaded
+            context.log.warning(f"{version.audience} is new: reload the code location to publish it.")
+            continue
         asset = dg.AssetKey(["redis", version.audience])
         yield dg.RunRequest(
             run_key=f"{version.audience}:{version.version}:{attempt}",

@@ -1,31 +1,27 @@
-"""Source files: what they are, what columns they have, and a copy without the rows that no reader must meet.
+"""Files as the warehouse can read them: where they lie, or a copy without the rows that no reader must meet.
 
 A well-formed file is read where it lies. A file with a byte order mark, oversized rows, broken CSV rows or gzip is
 copied once into a temporary folder; the rows left out go into a Parquet file beside it, with their bytes.
 """
 
-import gzip
-import hashlib
 import os
 import shutil
-from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ingestion.csv_records import Dialect, csv_rows, rewritten
+from ingestion.csv_records import rewritten
 from ingestion.envelope import RejectReason
 from ingestion.file_columns import csv_header, parquet_columns
 from ingestion.file_errors import FileError
-from ingestion.json_documents import json_rows
-from ingestion.mappings import FileFormat, Mapping
+from ingestion.mapping_grammar import Mapping
 from ingestion.readers import FileColumn, FileShape
-from ingestion.records import BYTE_ORDER_MARK, ROW_LIMIT_BYTES, Fault, Positions, Rows, line_rows
+from ingestion.records import BYTE_ORDER_MARK, ROW_LIMIT_BYTES, Fault, Rows
+from ingestion.source_files import ReadableFile, SourceFile, all_rows
 
 REMOVED_SCHEMA = pa.schema([("row_number", pa.int64()), ("reason", pa.string()), ("payload", pa.binary())])
 _REASON_OF = {
@@ -33,65 +29,6 @@ _REASON_OF = {
     Fault.NOT_UTF8: RejectReason.NOT_UTF8,
     Fault.BROKEN_CSV: RejectReason.BROKEN_CSV,
 }
-_FORMATS: dict[str, FileFormat] = {
-    ".csv": "csv", ".ndjson": "ndjson", ".jsonl": "ndjson", ".json": "json", ".parquet": "parquet",
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class SourceFile:
-    """A file as it lies there."""
-
-    path: Path
-    format: FileFormat
-    is_compressed: bool
-    bytes: int
-
-    def open(self) -> BinaryIO:
-        """The file's content, decompressed."""
-        return cast(BinaryIO, gzip.open(self.path, "rb")) if self.is_compressed else self.path.open("rb")
-
-
-@dataclass(frozen=True)
-class ReadableFile:
-    """What the warehouse's reader is given: a shape without broken rows, and what was left out.
-
-    `rows` is how many rows the warehouse must find in it, where they were counted.
-    """
-
-    source: SourceFile
-    shape: FileShape
-    removed_path: Path | None = None
-    removed_numbers: Positions = field(default_factory=lambda: np.empty(0, np.int64))
-    rows: int | None = None
-
-    def row_numbers(self, read: Positions) -> Positions:
-        """1-based row numbers in the source file of the rows at these 0-based places in the readable one."""
-        left_out_before = self.removed_numbers - np.arange(1, len(self.removed_numbers) + 1)
-        return read + 1 + np.searchsorted(left_out_before, read, side="right")
-
-
-def source_file(path: Path, mapping: Mapping) -> SourceFile:
-    """Look at a file; raises FileError with one sentence where it is missing or of an unknown kind."""
-    if not path.exists():
-        raise FileError(f"The file {path} does not exist.")
-    if not path.is_file():
-        raise FileError(f"{path} is not a file.")
-    is_compressed = path.suffix.lower() == ".gz"
-    ending = Path(path.stem if is_compressed else path.name).suffix.lower()
-    format_ = mapping.format or _FORMATS.get(ending)
-    if format_ is None:
-        raise FileError(
-            f"{path.name} ends in none of {', '.join(_FORMATS)} (or these with .gz); "
-            "rename it or give the mapping a format."
-        )
-    return SourceFile(path, format_, is_compressed and format_ != "parquet", path.stat().st_size)
-
-
-def file_sha256(path: Path) -> str:
-    """sha256 of the file's bytes, read as a stream."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def readable_file(source: SourceFile, mapping: Mapping, workspace: Path) -> ReadableFile | None:
@@ -111,35 +48,27 @@ def readable_file(source: SourceFile, mapping: Mapping, workspace: Path) -> Read
 
 def _readable_text(source: SourceFile, mapping: Mapping, workspace: Path) -> ReadableFile | None:
     if source.format == "csv":
-        with source.open() as stream:
-            header = csv_header(stream, mapping, source.path.name)
-        if header is None:
-            return None
-        shape = FileShape(source.path, "csv", tuple(map(FileColumn, header.names)), header.delimiter)
-        if not source.is_compressed and header.is_plain and len(header.names) > 1:
-            rows = _rows_without_fault(source, shape)
-            if rows is not None:
-                return ReadableFile(source, shape, rows=rows)
-        needs_copy = True
-    else:
-        shape = FileShape(source.path, "ndjson")
-        needs_copy = source.is_compressed or source.format == "json" or _needs_line_copy(source.path)
-    if needs_copy:
+        return _readable_csv(source, mapping, workspace)
+    shape = FileShape(source.path, "ndjson")
+    if source.is_compressed or source.format == "json" or _needs_line_copy(source.path):
         return _copied(source, shape, workspace)
     if not _ends_with_newline(source.path):
         return ReadableFile(source, FileShape(_with_last_newline(source.path, workspace), "ndjson"))
     return ReadableFile(source, shape)
 
 
-def all_rows(source: SourceFile, shape: FileShape) -> Iterator[Rows]:
-    """Every row of a text file with its bytes, in order."""
+def _readable_csv(source: SourceFile, mapping: Mapping, workspace: Path) -> ReadableFile | None:
     with source.open() as stream:
-        if shape.format == "csv":
-            yield from csv_rows(stream, Dialect(shape.delimiter, len(shape.columns)))
-        elif source.format == "json":
-            yield from json_rows(stream, source.path.name)
-        else:
-            yield from line_rows(stream)
+        header = csv_header(stream, mapping, source.path.name)
+    if header is None:
+        return None
+    shape = FileShape(source.path, "csv", tuple(map(FileColumn, header.names)), header.delimiter)
+    # of a single column a blank line could be a row
+    if not source.is_compressed and header.is_plain and len(header.names) > 1:
+        rows = _rows_without_fault(source, shape)
+        if rows is not None:
+            return ReadableFile(source, shape, rows=rows)
+    return _copied(source, shape, workspace)
 
 
 def _rows_without_fault(source: SourceFile, shape: FileShape) -> int | None:
@@ -189,7 +118,7 @@ def _copied(source: SourceFile, shape: FileShape, workspace: Path) -> ReadableFi
         out = stack.enter_context(copy.open("wb"))
         removed = stack.enter_context(pq.ParquetWriter(removed_path, REMOVED_SCHEMA))
         if shape.format == "csv":
-            out.write(rewritten_header(shape) + b"\n")
+            out.write(_plain_header(shape) + b"\n")
         for rows in all_rows(source, shape):
             _write_good_rows(out, rows, shape.delimiter)
             count += len(rows.starts)
@@ -202,12 +131,15 @@ def _copied(source: SourceFile, shape: FileShape, workspace: Path) -> ReadableFi
     return ReadableFile(source, readable, removed_path, numbers, count - len(numbers))
 
 
-def rewritten_header(shape: FileShape) -> bytes:
+def _plain_header(shape: FileShape) -> bytes:
     """One line that stands for the header; the reader skips it."""
     return shape.delimiter.join(f"c{position}" for position in range(len(shape.columns))).encode()
 
 
 def _write_good_rows(out: BinaryIO, rows: Rows, delimiter: str) -> None:
+    if len(rows.starts) and not rows.faults.any() and (rows.starts[1:] == rows.ends[:-1] + 1).all():
+        out.write(rows.data[rows.starts[0] : rows.ends[-1]] + b"\n")
+        return
     for index in range(len(rows.starts)):
         if rows.faults[index] == Fault.NONE:
             out.write(rows.row(index) + b"\n")
@@ -218,5 +150,5 @@ def _write_good_rows(out: BinaryIO, rows: Rows, delimiter: str) -> None:
 def _bad_rows(rows: Rows) -> pa.Table:
     bad = np.flatnonzero((rows.faults != Fault.NONE) & (rows.faults != Fault.REPAIRED))
     reasons = [_REASON_OF[Fault(fault)].value for fault in rows.faults[bad]]
-    payloads = [rows.row(index) for index in bad]
+    payloads = [rows.row(int(index)) for index in bad]
     return pa.table([bad + rows.first_number, reasons, payloads], schema=REMOVED_SCHEMA)
