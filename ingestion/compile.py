@@ -20,7 +20,7 @@ from ingestion.event_checks import (
 from ingestion.mapping_grammar import EventFields, Mapping
 from ingestion.readers import PAYLOAD, FileShape, reader_sql
 from ingestion.sql_text import json_list, json_object, quoted_name, quoted_text
-from ingestion.typed_columns import RULE, Rule, Rules, typed_columns, within_calendar
+from ingestion.typed_columns import RULE, Rule, Rules, typed_columns, utc_timestamp, within_calendar
 
 STAGED_COLUMNS = tuple(name for name in EVENTS.column_names if name not in {"landed_seq", "landed_at"})
 _IDENTIFIER = '{{"type":"{}","value":'
@@ -151,7 +151,7 @@ def _time(mapping: Mapping, expression: str | None) -> str:
         return "null::timestamp"
     if mapping.columns.get(expression) == "timestamp":
         return quoted_name(expression)
-    return within_calendar(f"try_cast(({expression}) as timestamp)")
+    return within_calendar(utc_timestamp(f"({expression})"))
 
 
 def _has_bad_time(mapping: Mapping, event: EventFields) -> str:

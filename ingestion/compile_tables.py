@@ -10,7 +10,7 @@ from ingestion.mapping_grammar import Mapping
 from ingestion.readers import FileShape, reader_sql
 from ingestion.settlement import timestamp
 from ingestion.sql_text import quoted_text, text_list
-from ingestion.typed_columns import RULE, Rules, typed_columns
+from ingestion.typed_columns import RULE, Rules, typed_columns, utc_timestamp
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,7 @@ def compile_table(mapping: Mapping, shape: FileShape, *, currencies: Sequence[st
 def _product(mapping: Mapping, landed_at: datetime) -> dict[str, str]:
     assert mapping.product is not None
     product = mapping.product
+    updated_at = utc_timestamp(f"({product.updated_at or 'null'})")
     return {
         **{name: _text(getattr(product, name)) for name in ("product_id", "name", "category_path")},
         "price": f"try_cast(({product.price or 'null'}) as decimal(18, 4))",
@@ -63,7 +64,7 @@ def _product(mapping: Mapping, landed_at: datetime) -> dict[str, str]:
         "stock": f"try_cast(({product.stock or 'null'}) as bigint)",
         "is_repeatable": f"try_cast(({product.is_repeatable or 'null'}) as boolean)",
         "source": quoted_text(mapping.source),
-        "updated_at": f"coalesce(try_cast(({product.updated_at or 'null'}) as timestamp), {timestamp(landed_at)})",
+        "updated_at": f"coalesce({updated_at}, {timestamp(landed_at)})",
         "landed_at": timestamp(landed_at),
     }
 
@@ -109,17 +110,22 @@ def decide_rows(keyed: KeyedTable) -> str:
     """weft_verdict for a keyed table: the newest row of a key is new unless the table already says so, or newer."""
     keys = ", ".join(keyed.key)
     same = " and ".join(f"arrived.{name} is not distinct from standing.{name}" for name in keyed.body)
-    is_dated = keyed.order not in keyed.key
-    # without a date of its own a row is dated by its landing, and only a change of its body is news
-    newer = f"standing.{keyed.order} > arrived.{keyed.order}" if is_dated else "false"
+    if keyed.order in keyed.key:
+        is_known = f"standing.{keyed.key[0]} is not null and {same}"
+    else:
+        # a row without a date of its own is dated by its landing, and only a change of its body is news
+        undated = f"arrived.{keyed.order} = arrived.landed_at"
+        is_known = (
+            f"standing.{keyed.order} > arrived.{keyed.order} "
+            f"or ({same} and (standing.{keyed.order} = arrived.{keyed.order} or {undated}))"
+        )
     return f"""
 create or replace temp table weft_verdict as
 with arrived as (
     select *, rowid as place, row_number() over (partition by {keys} order by {keyed.order} desc, rowid desc) as rank
     from weft_staged where {RULE} is null
 )
-select place, case when rank > 1 or ({same}) and standing.{keyed.key[0]} is not null or {newer} then 'duplicate'
-    else 'new' end as verdict
+select place, case when rank > 1 or coalesce({is_known}, false) then 'duplicate' else 'new' end as verdict
 from arrived left join {keyed.table.name} as standing using ({keys})
 """
 

@@ -4,7 +4,7 @@
 refuse the event.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from ingestion.envelope import EventType, RejectReason
 from ingestion.sql_text import quoted_text
@@ -29,6 +29,11 @@ def has_no_json_number(expression: str) -> str:
     likely = " or ".join(f"contains({expression}, '{word}')" for word in ("NaN", "nan", "Inf"))
     outside = f"""regexp_replace({expression}, '"(?:[^"\\\\]|\\\\.)*"', '', 'g')"""
     return f"(case when {likely} then regexp_matches({outside}, '(?i)nan|inf') else false end)"
+
+
+def is_one_of(expression: str, words: Iterable[str]) -> str:
+    """True where a text is one of these words; one search, where `in` would compare with each (or be joined)."""
+    return f"contains({quoted_text('|' + '|'.join(words) + '|')}, '|' || {expression} || '|')"
 
 
 def is_nested_deeply(expression: str) -> str:
@@ -61,8 +66,7 @@ def amount_columns(properties: str) -> str:
 
 def add_event_rules(rules: Rules, *, objects: Sequence[str], documents: Sequence[str], landed_at: str) -> None:
     """Rules over weft__* columns; `objects` must be JSON objects where present, `documents` are searched for NaN."""
-    is_known = " or ".join(f"weft__type = {quoted_text(type_)}" for type_ in EventType)
-    rules.add(RejectReason.UNKNOWN_TYPE, f"not coalesce({is_known}, false)")
+    rules.add(RejectReason.UNKNOWN_TYPE, f"weft__type is null or not {is_one_of('weft__type', EventType)}")
     rules.add(RejectReason.MISSING_EVENT_NAME, "weft__type = 'track' and weft__event is null")
     for name in objects:
         rules.add(
@@ -90,18 +94,18 @@ def add_money_rules(rules: Rules, currencies: Sequence[str]) -> None:
         unusable = f"weft__{name}_text is not null and not coalesce(abs(weft__{name}) < {AMOUNT_LIMIT}, false)"
         rules.add(RejectReason.BAD_NUMBER, unusable, f"{name} is not a finite number of a usable size.")
     unusable_lines = (
-        "len(list_filter(weft__line_amounts, lambda amount: amount <> '' "
+        "weft__line_amounts is not null and len(list_filter(weft__line_amounts, lambda amount: amount <> '' "
         f"and not coalesce(abs(try_cast(amount as double)) < {AMOUNT_LIMIT}, false))) > 0"
     )
     rules.add(RejectReason.BAD_NUMBER, unusable_lines, "A price or quantity in products is not a usable number.")
     negative = " or ".join(f"weft__{name} < 0" for name in AMOUNTS)
+    rules.add(RejectReason.NEGATIVE_PRICE, negative)
     negative_lines = "len(list_filter(weft__line_amounts, lambda amount: try_cast(amount as double) < 0)) > 0"
-    rules.add(RejectReason.NEGATIVE_PRICE, f"{negative} or {negative_lines}")
+    rules.add(RejectReason.NEGATIVE_PRICE, f"weft__line_amounts is not null and {negative_lines}")
     texts = ", ".join(f"weft__{name}_text" for name in AMOUNTS)
     carries_money = f"(coalesce({texts}) is not null or weft__line_amounts is not null)"
-    # a list is searched only for the rows that get here; `in` would be joined for all
-    known = f"[{', '.join(quoted_text(currency) for currency in currencies)}]"
-    unknown = f"weft__currency is not null and not list_contains({known}, upper(weft__currency))"
+    as_given, as_iso = (is_one_of(text, currencies) for text in ("weft__currency", "upper(weft__currency)"))
+    unknown = f"weft__currency is not null and not {as_given} and not {as_iso}"
     rules.add(RejectReason.UNKNOWN_CURRENCY, f"{unknown} and {carries_money}")
 
 

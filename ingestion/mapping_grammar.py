@@ -37,8 +37,14 @@ def _tree_of_expressions(value: object, place: str = "") -> object:
     return value
 
 
+def _json_document(value: object) -> object:
+    if not isinstance(value, str | dict | None):
+        raise ValueError("{field} must be a map or one expression")
+    return _tree_of_expressions(value)
+
+
 Expression = Annotated[str, BeforeValidator(_literal_as_sql), Field(min_length=1)]
-JsonExpression = Annotated[Any, BeforeValidator(_tree_of_expressions)]
+JsonExpression = Annotated[Any, BeforeValidator(_json_document)]
 
 
 class _Strict(BaseModel):

@@ -85,7 +85,7 @@ def _validation_sentence(error: ValidationError) -> str:
         case "extra_forbidden":
             return f"{field} is not a key of the mapping grammar."
         case "value_error":
-            return f"{first['msg'].removeprefix('Value error, ')}."
+            return f"{first['msg'].removeprefix('Value error, ').replace('{field}', field)}."
         case _:
             return f"{field} is not valid: {first['msg'][0].lower()}{first['msg'][1:]}."
 

@@ -23,6 +23,7 @@ from ingestion.mappings import Mapping, MappingError, load_mapping
 from ingestion.readable_files import readable_file
 from ingestion.readers import reading_json_keys, row_as_json_sql
 from ingestion.row_bytes import FETCHED_SCHEMA, fetched_rows, front_keys
+from ingestion.row_order import STAGING_SETTINGS, unordered_operators
 from ingestion.source_files import ReadableFile, SourceFile, file_sha256, source_file
 from orchestration.warehouse import transaction
 
@@ -64,8 +65,10 @@ def land_file(
         readable = readable_file(source, mapping, Path(workspace))
         landing = _Landing(connection, mapping, landed_at, on_step)
         with _sentences(source, mapping), _scratch_tables(connection):
-            compiled = landing.stage(readable) if readable else None
-            with transaction(connection):
+            with _settings(connection, STAGING_SETTINGS):
+                compiled = landing.stage(readable) if readable else None
+            # landed_seq says the order, so the rows themselves may be written by all threads as they come
+            with _settings(connection, {"preserve_insertion_order": "false"}), transaction(connection):
                 report = LandingReport(source.path.name, mapping.name)
                 if readable and compiled:
                     report = landing.write(readable, compiled)
@@ -118,11 +121,22 @@ class _Landing:
         compiler = compile_events if self.mapping.target == "events" else compile_table
         compiled = compiler(self.mapping, readable.shape, currencies=currencies, landed_at=self.landed_at)
         # before the transaction: in a table of its own transaction, rowid would not count from 0
-        staged = self.connection.execute(f"create or replace temp table weft_staged as {compiled.select}").fetchone()
+        create = f"create or replace temp table weft_staged as {compiled.select}"
+        self._require_order(create)
+        staged = self.connection.execute(create).fetchone()
         if readable.rows is not None and staged and staged[0] != readable.rows:
             raise RuntimeError(f"{name} has {readable.rows} rows, but {staged[0]} were read; nothing was landed.")
         self.on_step("staged")
         return compiled
+
+    def _require_order(self, create: str) -> None:
+        [(_, plan)] = self.connection.execute(f"explain (format json) {create}").fetchall()
+        [(threads,)] = self.connection.execute("select current_setting('threads')").fetchall()
+        if unordered := unordered_operators(plan, threads=threads):
+            raise MappingError(
+                f"{self.mapping.name}: an expression looks beyond its row ({unordered[0].lower().replace('_', ' ')}); "
+                "write it with the columns of the row alone."
+            )
 
     def write(self, readable: ReadableFile, compiled: Compiled) -> LandingReport:
         """Settle the staged rows and write them to `raw`; returns the books, which balance."""
@@ -170,37 +184,51 @@ class _Landing:
     def _inserting(self) -> tuple[str, ...]:
         if self.mapping.target != "events":
             return merge_rows(KEYED_TABLES[self.mapping.target])
-        # landed_seq says the order, so the rows themselves may be written by all threads as they come
-        return "set preserve_insertion_order = false", settlement.insert_events(self.landed_at)
+        return (settlement.insert_events(self.landed_at),)
 
     def _refuse(self, readable: ReadableFile, compiled: Compiled) -> None:
         self.connection.execute(settlement.CREATE_REFUSED)
         if readable.removed_path is not None:
             self.connection.execute(settlement.refuse_removed(self.mapping, readable.removed_path))
         places = self.connection.sql(settlement.PLACES_TO_REFUSE).to_arrow_table()["place"]
-        fetched = row_as_json_sql(readable.shape, settlement.PLACES_TO_REFUSE)
-        if readable.shape.format != "parquet":
-            batches = pa.RecordBatchReader.from_batches(FETCHED_SCHEMA, fetched_rows(readable, places.to_numpy()))
-            self.connection.register("weft_fetched", batches)
-            fetched = "select * from weft_fetched"
         if len(places):
+            fetched = self._bytes_of(readable, places)
             self.connection.execute(settlement.refuse_staged(self.mapping, compiled.rules, fetched=fetched))
-        self.connection.unregister("weft_fetched")
+            self.connection.unregister("weft_fetched")
         self.connection.execute(settlement.NUMBER_REFUSED)
         self.connection.execute(settlement.insert_rejects(self.landed_at, readable.source.path.name))
+
+    def _bytes_of(self, readable: ReadableFile, places: pa.ChunkedArray) -> str:
+        """A query that yields the rows at these places with their bytes, once."""
+        if readable.shape.format == "parquet":
+            return row_as_json_sql(readable.shape, settlement.PLACES_TO_REFUSE)
+        batches = fetched_rows(readable, places.to_numpy())
+        self.connection.register("weft_fetched", pa.RecordBatchReader.from_batches(FETCHED_SCHEMA, batches))
+        return "select * from weft_fetched"
 
 
 @contextmanager
 def _scratch_tables(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    """Keep the order of the file while staging whatever the connection is set to, and leave nothing behind."""
-    was = connection.execute("select current_setting('preserve_insertion_order')").fetchone()
-    connection.execute("set preserve_insertion_order = true")
+    """Leave no scratch table behind."""
     try:
         yield
     finally:
-        connection.execute(f"set preserve_insertion_order = {str(bool(was and was[0])).lower()}")
         for table in settlement.SCRATCH_TABLES:
             connection.execute(f"drop table if exists {table}")
+
+
+@contextmanager
+def _settings(connection: duckdb.DuckDBPyConnection, settings: dict[str, str]) -> Iterator[None]:
+    """Settings for a while, whatever the connection had; they are given back."""
+    was = connection.execute(f"select {', '.join(f'current_setting({name!r})' for name in settings)}").fetchone() or ()
+    for name, value in settings.items():
+        connection.execute(f"set {name} = '{value}'")
+    try:
+        yield
+    finally:
+        for name, before in zip(settings, was, strict=True):
+            value = ",".join(before) if isinstance(before, tuple | list) else before
+            connection.execute(f"set {name} = '{value}'")
 
 
 @contextmanager

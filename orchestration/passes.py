@@ -1,9 +1,11 @@
 """One whole pass in this process: Dagster's own job, then the sensor and the publications that it asks for."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -13,6 +15,7 @@ from orchestration.assets.dbt_models import STAGE_OF_SCHEMA
 from orchestration.errors import PassError
 from orchestration.resources import Platform
 
+PROCESS_TAG = "weft/process"
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 STAGES = ("collect", "unify", "predict", "activate")
 SENSOR_CURSOR = "audience_changed_cursor"
@@ -32,14 +35,26 @@ class PassReport:
 def run_pass(platform: Platform, *, as_of: datetime | None) -> PassReport:
     """Collect, unify, predict, activate, then publish what changed through the sensor. Raises PassError with one sentence."""
     with _tools_write_to(platform), dg.DagsterInstance.get() as instance:
+        fail_dead_runs(instance)
         job = definitions.defs.resolve_job_def("whole_pass")
         config = {"ops": {"run_clock": {"config": {"as_of": as_of.isoformat() if as_of else None}}}, **QUIET}
-        result = job.execute_in_process(run_config=config, instance=instance, raise_on_error=False)
+        result = job.execute_in_process(
+            run_config=config, instance=instance, raise_on_error=False, tags={PROCESS_TAG: str(os.getpid())}
+        )
         report = _report(result)
         if not result.success:
             raise PassError(_what_failed(result))
         publish_changes(platform, instance, report)
     return report
+
+
+def fail_dead_runs(instance: dg.DagsterInstance) -> None:
+    """Say of passes whose process was killed that they failed: Dagster alone would show them as running for ever."""
+    running = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
+    for run in running:
+        process = run.tags.get(PROCESS_TAG)
+        if process and not Path(f"/proc/{process}").exists():
+            instance.report_run_failed(run, message="The process of this pass was killed; a new pass does the rest.")
 
 
 def publish_changes(platform: Platform, instance: dg.DagsterInstance, report: PassReport) -> None:

@@ -96,7 +96,7 @@ DAGSTER_CONFIG = """\
 telemetry: {enabled: false}
 nux: {enabled: false}              # no newsletter dialog over the graph
 concurrency:
-  pools: {default_limit: 1}          # one step at a time writes to the warehouse
-run_monitoring: {enabled: true, start_timeout_seconds: 180}
+  runs: {max_concurrent_runs: 4}     # writers queue on the warehouse's own lock: it is freed when a run is killed, a pool's slot is not
+run_monitoring: {enabled: true, start_timeout_seconds: 180, max_runtime_seconds: 21600}
 run_retries: {enabled: true, max_retries: 2}
 """

@@ -1,10 +1,10 @@
 {# SPEC 4: the first stage that matches. Expects the columns of customer_360.customers' CTE `joined`. #}
 {% macro journey_stage() -%}
     {%- set is_retained -%}
-        (order_count >= 2 or first_order_at <= {{ minus_days(as_of(), var('new_customer_days')) }})
+        (order_count >= 2 or first_order_at < {{ minus_days(as_of(), var('new_customer_days')) }})
     {%- endset -%}
     case
-        when last_seen_at is null or last_seen_at < {{ minus_days(as_of(), var('lapsed_after_days')) }} then 'lapsed'
+        when last_active_at is null or last_active_at < {{ minus_days(as_of(), var('lapsed_after_days')) }} then 'lapsed'
         when {{ is_retained }} and is_advocate then 'advocacy'
         when {{ is_retained }} then 'retention'
         when order_count >= 1 then 'purchase'
@@ -13,15 +13,15 @@
     end
 {%- endmacro %}
 
-{# 0 to 100: strong identifiers 15 each up to 30, channels 5 each up to 15, seen within 30 days 20 (within 90 days 10), completeness (email, phone,
+{# 0 to 100: strong identifiers 15 each up to 30, channels 5 each up to 15, active within 30 days 20 (within 90 days 10), completeness (email, phone,
    country, an order) 5 each, any consent 15. #}
 {% macro profile_strength() -%}
     cast(
         least(strong_identifier_count * 15, 30)
         + least(channel_count * 5, 15)
         + case
-            when last_seen_at >= {{ minus_days(as_of(), 30) }} then 20
-            when last_seen_at >= {{ minus_days(as_of(), 90) }} then 10
+            when last_active_at >= {{ minus_days(as_of(), 30) }} then 20
+            when last_active_at >= {{ minus_days(as_of(), 90) }} then 10
             else 0
         end
         + case when email is not null then 5 else 0 end
@@ -31,4 +31,16 @@
         + case when has_consent_analytics or has_consent_personalisation or has_consent_advertising or has_consent_sharing then 15 else 0 end
         as integer
     )
+{%- endmacro %}
+
+{# What the customer does, as against what the shop does to it: a message sent or a refund paid makes nobody active and opens no visit. #}
+{% macro is_own_act(event) -%}
+    coalesce({{ event }}, '') not in (
+        'Message Sent', 'Email Sent', 'Email Delivered', 'Email Bounced', 'Push Notification Sent', 'Order Updated', 'Order Refunded'
+    )
+{%- endmacro %}
+
+{# 1 to 5, 5 the highest. Equal values are in the same quintile, the lowest that one of them is in: who ordered once is not above who ordered once. #}
+{% macro quintile(column) -%}
+    cast(floor(5.0 * (rank() over (order by {{ column }}) - 1) / count(*) over ()) as integer) + 1
 {%- endmacro %}

@@ -20,7 +20,6 @@ AUDIENCE_NAMES = [definition.name for definition in audience_definitions(read_ma
     select=AUDIENCES,
     dagster_dbt_translator=AddressTranslator(),
     name="audience_models",
-    pool="warehouse",
 )
 def audience_models(context: dg.AssetExecutionContext, dbt: DbtCliResource, platform: dg.ResourceParam[Platform]):  # type: ignore[no-untyped-def]
     """Build the profiles and every audience."""
@@ -32,7 +31,6 @@ def audience_models(context: dg.AssetExecutionContext, dbt: DbtCliResource, plat
     group_name="activate",
     deps=[["audiences", name] for name in [PROFILES, *AUDIENCE_NAMES]],
     kinds={"sqlite"},
-    pool="warehouse",
 )
 def audience_versions(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """One row per changed audience. The build is whole: it is served to readers, and what changed gets a version for the sensor."""
@@ -66,7 +64,6 @@ def _publication_asset(name: str) -> dg.AssetsDefinition:
         deps=[["control", "audience_versions"], ["audiences", name]],
         description=f"The published copy of audiences.{name} in Redis: old or new, never a mixture.",
         kinds={"redis"},
-        pool="redis",
     )
     def publication(
         context: dg.AssetExecutionContext, config: PublicationConfig, platform: dg.ResourceParam[Platform]

@@ -29,7 +29,6 @@ CONTROL = {
         dg.AssetSpec(["raw", table], group_name="collect", description=text, kinds={"duckdb"}, skippable=True)
         for table, text in RAW.items()
     ],
-    pool="warehouse",
 )
 def landed_files(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]):  # type: ignore[no-untyped-def]
     """Land every file of the inbox that has not landed yet: each event exactly once, rejects kept with their bytes."""
@@ -58,7 +57,6 @@ class ClockConfig(dg.Config):
         )
         for table, text in CONTROL.items()
     ],
-    pool="warehouse",
 )
 def run_clock(context: dg.AssetExecutionContext, config: ClockConfig, platform: dg.ResourceParam[Platform]):  # type: ignore[no-untyped-def]
     """Set the run's clock: events known at or after it do not exist for this run."""

@@ -19,7 +19,6 @@ from orchestration.warehouse import open_writer, scalar
     group_name="predict",
     deps=[["features", "customer_features"], ["features", "customer_labels"]],
     kinds={"lightgbm", "scikitlearn"},
-    pool="warehouse",
 )
 def model_versions(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """One row per trained model version. Training: split by time, judged on the newest labelled date beside baselines.
@@ -67,7 +66,6 @@ def _shown(model: str, card: dict[str, Any], currency: str) -> dict[str, dg.Meta
         for table in PREDICTIONS
         if table != "model_versions"
     ],
-    pool="warehouse",
 )
 def scores(platform: dg.ResourceParam[Platform]):  # type: ignore[no-untyped-def]
     """Score today's customers with the champion of every model."""

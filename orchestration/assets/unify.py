@@ -23,7 +23,6 @@ ENGINE = {
     select=EVIDENCE,
     dagster_dbt_translator=AddressTranslator(),
     name="evidence_models",
-    pool="warehouse",
 )
 def evidence_models(context: dg.AssetExecutionContext, dbt: DbtCliResource, platform: dg.ResourceParam[Platform]):  # type: ignore[no-untyped-def]
     """Type the landed events and collect which identifiers were seen together."""
@@ -46,7 +45,6 @@ def evidence_models(context: dg.AssetExecutionContext, dbt: DbtCliResource, plat
         )
         for table, text in ENGINE.items()
     ],
-    pool="warehouse",
 )
 def identity_engine(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]):  # type: ignore[no-untyped-def]
     """Decide which identifiers are the same customer, at every date in use, and write the answer in one transaction."""
@@ -61,7 +59,6 @@ def identity_engine(context: dg.AssetExecutionContext, platform: dg.ResourcePara
     select=CUSTOMERS,
     dagster_dbt_translator=AddressTranslator(),
     name="customer_models",
-    pool="warehouse",
 )
 def customer_models(context: dg.AssetExecutionContext, dbt: DbtCliResource, platform: dg.ResourceParam[Platform]):  # type: ignore[no-untyped-def]
     """Tie every event to its customer, build the 360, and the features of every date in use."""

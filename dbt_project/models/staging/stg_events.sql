@@ -43,12 +43,12 @@ typed as (
         {{ json_text('properties', 'order_id') }} as order_id,
         {{ json_text('properties', 'refund_id') }} as refund_id,
         coalesce({{ json_text('properties', 'partial') }} = 'true', false) as is_partial,
-        upper({{ json_text('properties', 'currency') }}) as currency,
-        cast({{ json_text('properties', 'revenue') }} as decimal(18, 4)) as revenue,
-        cast({{ json_text('properties', 'discount') }} as decimal(18, 4)) as discount,
-        cast({{ json_text('properties', 'tax') }} as decimal(18, 4)) as tax,
-        cast({{ json_text('properties', 'shipping') }} as decimal(18, 4)) as shipping,
-        cast({{ json_text('properties', 'total') }} as decimal(18, 4)) as total,
+        nullif(upper(trim({{ json_text('properties', 'currency') }})), '') as currency,
+        {{ amount_or_null(json_text('properties', 'revenue')) }} as revenue,
+        {{ amount_or_null(json_text('properties', 'discount')) }} as discount,
+        {{ amount_or_null(json_text('properties', 'tax')) }} as tax,
+        {{ amount_or_null(json_text('properties', 'shipping')) }} as shipping,
+        {{ amount_or_null(json_text('properties', 'total')) }} as total,
         {{ json_value('properties', 'products') }} as products,
 
         ---------- what it says about the person

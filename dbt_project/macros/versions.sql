@@ -1,0 +1,18 @@
+{# Orders and refunds are told by events, a later one replacing an earlier: the whole ones each other and all partial ones, by occurred_at. A version
+   stands from known_at until the first event is known that replaces it. So what stood at any date can be read from the same rows. #}
+{% macro replaced_at(key) -%}
+    min(case when not is_partial then known_at end) over (
+        partition by {{ key }}
+        order by is_partial desc, occurred_at, known_at, landed_seq
+        rows between 1 following and unbounded following
+    )
+{%- endmacro %}
+
+{% macro stands_at(version, instant) -%}
+    {{ version }}.known_at < {{ instant }} and ({{ version }}.known_until is null or {{ version }}.known_until >= {{ instant }})
+{%- endmacro %}
+
+{# The newest event so far, by the time it was known, that carries an identifier: an update sent by a server may carry none. #}
+{% macro newest_evidence(key) -%}
+    max(case when evidence_id is not null then known_rank end) over (partition by {{ key }} order by known_rank rows unbounded preceding)
+{%- endmacro %}
