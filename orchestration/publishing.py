@@ -134,17 +134,18 @@ def profiles_query(served: duckdb.DuckDBPyConnection) -> str:
 
 
 def pending_versions(state: State, *, after: int, now: datetime) -> list[tuple[AudienceVersion, int]]:
-    """Versions that want publishing with the number of the try: new ones after the cursor, and failed ones whose turn has come again."""
+    """Versions that want publishing and the number of the try: new ones, and failed ones whose turn has come again.
+
+    `after` is the sensor's cursor: a version before it that was asked for already is waited for until it is stuck.
+    """
     pending = []
-    for version in state.versions_after(0):
-        last = state.last_publication(version.audience, version.version)
-        if last is None:
+    for version, attempt, status, changed_at in state.versions_without(PUBLISHED, SUPERSEDED):
+        waited = now - changed_at if changed_at else timedelta()
+        is_due = status == FAILED and waited >= timedelta(seconds=30 * 2 ** (attempt - 1))
+        is_stuck = status == REQUESTED and waited > STUCK_AFTER
+        if status is None:
             pending.append((version, 1))
-            continue
-        attempt, status, changed_at = last
-        is_stuck = status == REQUESTED and now - changed_at > STUCK_AFTER
-        is_due = status == FAILED and now - changed_at >= timedelta(seconds=30 * 2 ** (attempt - 1))
-        if (is_stuck or is_due) and attempt < MAX_ATTEMPTS:
+        elif (is_due or is_stuck) and attempt < MAX_ATTEMPTS:
             pending.append((version, attempt + 1))
         elif status == REQUESTED and version.seq > after:
             pending.append((version, attempt))

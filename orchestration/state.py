@@ -121,10 +121,27 @@ class State:
         rows = self._versions(query.order_by(audience_versions.c.version.desc()).limit(1))
         return rows[0] if rows else None
 
-    def versions_after(self, seq: int) -> list[AudienceVersion]:
-        """Every version registered after a position, oldest first."""
-        query = sa.select(audience_versions).where(audience_versions.c.seq > seq)
-        return self._versions(query.order_by(audience_versions.c.seq))
+    def versions_without(self, *statuses: str) -> list[tuple[AudienceVersion, int, str | None, datetime | None]]:
+        """Versions whose newest try has none of `statuses`, oldest first, with that try's attempt (0: none), status and time."""
+        tries = sa.select(
+            publications,
+            sa.func.max(publications.c.attempt)
+            .over(partition_by=[publications.c.audience, publications.c.version])
+            .label("newest"),
+        ).subquery()
+        newest = sa.select(tries).where(tries.c.attempt == tries.c.newest).subquery()
+        query = (
+            sa.select(audience_versions, newest.c.attempt, newest.c.status, newest.c.changed_at)
+            .outerjoin(
+                newest,
+                (newest.c.audience == audience_versions.c.audience) & (newest.c.version == audience_versions.c.version),
+            )
+            .where(newest.c.status.is_(None) | newest.c.status.not_in(statuses))
+            .order_by(audience_versions.c.seq)
+        )
+        with self._begin() as connection:
+            rows = connection.execute(query).mappings().all()
+        return [(_version(row), row["attempt"] or 0, row["status"], row["changed_at"]) for row in rows]
 
     def version(self, audience: str, version: int) -> AudienceVersion | None:
         """One registered version."""
@@ -173,8 +190,7 @@ class State:
     def _versions(self, query: sa.Select[Any]) -> list[AudienceVersion]:
         with self._begin() as connection:
             rows = connection.execute(query).mappings().all()
-        names = AudienceVersion.__dataclass_fields__
-        return [AudienceVersion(**{name: row[name] for name in names}) for row in rows]
+        return [_version(row) for row in rows]
 
     # ---- publications -------------------------------------------------------------------------------------------
 
@@ -239,6 +255,10 @@ class State:
         with self._begin() as connection:
             rows = connection.execute(sa.select(model_versions).order_by(model_versions.c.registered_at)).all()
         return [json.loads(row.card) | {"is_champion": row.is_champion} for row in rows]
+
+
+def _version(row: sa.RowMapping) -> AudienceVersion:
+    return AudienceVersion(**{name: row[name] for name in AudienceVersion.__dataclass_fields__})
 
 
 def _use_wal(connection: Any, _record: object) -> None:

@@ -2,7 +2,6 @@
 
 import multiprocessing
 import os
-import resource
 import signal
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -295,11 +294,14 @@ def test_a_file_of_200_mb_lands_in_bounded_memory(tmp_path: Path, name: str) -> 
     assert process.exitcode == 0
     with duckdb.connect(str(tmp_path / "w.db")) as connection:
         landing = connection.execute("select rows_read, accepted, rejected from raw.landings").fetchall()
-    assert landing == [(rows + 30, rows, 30)]
+    assert landing == [(rows + 34, rows, 34)]
 
 
 def _land_in_bounds(warehouse_path: str, path: str) -> None:
     with duckdb.connect(warehouse_path) as connection:
         connection.execute("set memory_limit = '600MB'")
         land_file(connection, path=path, mapping=SHOP, landed_at=LANDED_AT)
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 1_500_000  # KiB
+    # the peak of this process alone: ru_maxrss would start at its parent's
+    peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    print(peak)
+    assert int(peak.split()[1]) < 1_200_000  # KiB
