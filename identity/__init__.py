@@ -4,7 +4,6 @@
     identity.rules.load_rules      the YAML file that analysts edit -> Rules
     identity.normalise.normalise   one value as a shop gives it -> the value identifiers are compared by (stdlib only)
     identity.tables                the columns of every table that goes in or comes out
-    identity.redirects             which living customer each id ever given stands for today
 
 Nothing is imported here, so that `identity.normalise` stays as light as it is promised to be.
 """

@@ -90,9 +90,6 @@ BLOCKED_IDENTIFIERS = pa.schema(
 IDENTIFIER_TYPES = pa.schema([("identifier_type", pa.string()), ("priority", pa.int32()), ("is_strong", pa.bool_())])
 """control.identifier_types: one row per configured type."""
 
-REDIRECTS = pa.schema([("customer_id", pa.string()), ("living_customer_id", pa.string())])
-"""One row per customer id ever given; living_customer_id is null where nobody holds any of its anchors."""
-
 NULLABLE = {"valid_from", "valid_to", "known_to"}
 
 
