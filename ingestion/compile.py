@@ -37,27 +37,29 @@ class Compiled:
 
 def compile_events(mapping: Mapping, shape: FileShape, *, currencies: Sequence[str], landed_at: datetime) -> Compiled:
     """The select for a mapping with target events; `currencies` are those with an exchange rate."""
-    assert mapping.event is not None
     rules = Rules()
     typed = typed_columns(mapping, shape.format, reader_sql(mapping, shape), rules)
-    built = _built(mapping, mapping.event, typed, rules)
+    built = _built(mapping, shape, typed, rules)
     landed = f"timestamp {quoted_text(landed_at.isoformat(sep=' '))}"
     given = f"select *, {amounts_of('weft__properties')} as weft__amounts from ({built})"
     timed = f"select *, {_clocks()}, {amount_columns('weft__properties')} from ({given})"
-    return Compiled(_checked(mapping, timed, landed, currencies, rules), tuple(rules.listed))
+    checked = _checked(mapping, shape, timed, landed_at=landed, currencies=currencies, rules=rules)
+    return Compiled(checked, tuple(rules.listed))
 
 
-def _built(mapping: Mapping, event: EventFields, typed: str, rules: Rules) -> str:
+def _built(mapping: Mapping, shape: FileShape, typed: str, rules: Rules) -> str:
     """The envelope's parts as weft__* columns, from the expressions over the typed columns."""
+    event = mapping.event
+    assert event is not None
     for rule in mapping.rejects:
         rules.add(rule.reason, f"({rule.when})", rule.detail)
     columns = {
-        "source": f"coalesce({_text(event.source)}, {quoted_text(mapping.source)})",
-        "type": f"lower({_text(event.type)})",
-        "event": _text(event.event),
-        "message_id": _text(event.message_id),
-        "user_id": _text(event.user_id),
-        "anonymous_id": _text(event.anonymous_id),
+        "source": f"coalesce({_text(event.source, shape)}, {quoted_text(mapping.source)})",
+        "type": f"lower({_text(event.type, shape)})",
+        "event": _text(event.event, shape),
+        "message_id": _text(event.message_id, shape),
+        "user_id": _text(event.user_id, shape),
+        "anonymous_id": _text(event.anonymous_id, shape),
         "identifiers": _identifiers(mapping),
         "properties": _json(mapping.properties),
         "traits": _json(mapping.traits),
@@ -86,24 +88,27 @@ def _clocks() -> str:
     )
 
 
-def _checked(mapping: Mapping, timed: str, landed_at: str, currencies: Sequence[str], rules: Rules) -> str:
+def _checked(
+    mapping: Mapping, shape: FileShape, timed: str, *, landed_at: str, currencies: Sequence[str], rules: Rules
+) -> str:
     given = {"properties": mapping.properties, "traits": mapping.traits, "context": mapping.context}
     objects = [name for name, value in {**given, "consent": mapping.consent}.items() if isinstance(value, str)]
     documents = [name for name, value in given.items() if value] + (["payload"] if mapping.keep_payload else [])
     add_event_rules(rules, objects=objects, documents=documents, landed_at=landed_at)
     add_money_rules(rules, currencies)
     known = f"least(weft__known, {landed_at})"
+    clean = str if shape.is_free_of_nul else json_without_nul
     columns = {
         "source": "weft__source",
         "message_id": "coalesce(weft__message_id, weft__canonical)",
         "known_at": known,
         "is_known_at_assumed": "weft__is_known_at_assumed",
         **{name: f"weft__{name}" for name in ("type", "event", "user_id", "anonymous_id", "identifiers")},
-        **{name: f"coalesce({json_without_nul(f'weft__{name}')}, '{{}}'::json)" for name in given},
+        **{name: f"coalesce({clean(f'weft__{name}')}, '{{}}'::json)" for name in given},
         **{name: f"weft__{name}" for name in _TIMES[:3]},
         "occurred_at": f"least(weft__occurred, {known})",
-        "payload": json_without_nul(PAYLOAD),
-        "consent": json_without_nul("weft__consent"),
+        "payload": clean(PAYLOAD),
+        "consent": clean("weft__consent"),
     }
     selected = ", ".join(f"{columns[name]} as {name}" for name in STAGED_COLUMNS)
     return (
@@ -112,14 +117,17 @@ def _checked(mapping: Mapping, timed: str, landed_at: str, currencies: Sequence[
     )
 
 
-def _text(expression: str | None) -> str:
+def _text(expression: str | None, shape: FileShape) -> str:
     """Text without blanks around and NULs inside; blank is null."""
     if expression is None:
         return "null::varchar"
     text = f"({expression})::varchar"
-    # most texts are clean, and seeing that is much cheaper than making a clean copy
-    is_unclean = f"{text} = '' or starts_with({text}, ' ') or ends_with({text}, ' ') or contains({text}, chr(0))"
-    return f"(case when {is_unclean} then nullif(trim(replace({text}, chr(0), '')), '') else {text} end)"
+    # most texts are clean, and seeing that is much cheaper than making a clean copy; '!' is the first after the blank
+    is_unclean = f"{text} < '!' or ends_with({text}, ' ')"
+    if shape.is_free_of_nul:
+        return f"(case when {is_unclean} then nullif(trim({text}), '') else {text} end)"
+    cleaned = f"nullif(trim(replace({text}, chr(0), '')), '')"
+    return f"(case when {is_unclean} or contains({text}, chr(0)) then {cleaned} else {text} end)"
 
 
 def _json(value: object) -> str:

@@ -25,19 +25,23 @@ class FileColumn:
 
 @dataclass(frozen=True)
 class FileShape:
-    """What the SQL needs to know of a file: where it lies, its format, and its columns (none for NDJSON)."""
+    """What the SQL needs to know of a file: where it lies, its format, and its columns (none for NDJSON).
+
+    `is_free_of_nul` is known of a file that was searched for NUL characters; only others pay for taking them out.
+    """
 
     path: Path
     format: FileFormat
     columns: tuple[FileColumn, ...] = ()
     delimiter: str = ","
+    is_free_of_nul: bool = False
 
 
 def reader_sql(mapping: Mapping, shape: FileShape) -> str:
     """`select` of every declared column under its own name, and of the row as JSON where the payload is kept."""
     if shape.format == "ndjson":
         return _ndjson_sql(mapping, shape.path)
-    source = _csv_source(shape) if shape.format == "csv" else f"read_parquet({quoted_text(str(shape.path))})"
+    source = _csv_source(shape) if shape.format == "csv" else _parquet_source(shape.path)
     held = {column.name.casefold(): column for column in shape.columns}
     selected = [
         f"{_value(held[name.casefold()]) if name.casefold() in held else 'null::varchar'} as {quoted_name(name)}"
@@ -55,7 +59,7 @@ def row_as_json_sql(shape: FileShape, rows: str) -> str:
     return (
         f"select file_row_number as place, file_row_number + 1 as row_number, "
         f"encode(to_json(struct_pack({members}))::varchar) as payload, null as reason, null as detail "
-        f"from read_parquet({quoted_text(str(shape.path))}) where file_row_number in ({rows})"
+        f"from {_parquet_source(shape.path)} where file_row_number in ({rows})"
     )
 
 
@@ -77,12 +81,17 @@ def _value(column: FileColumn) -> str:
     return f"case when isnan({name}) then null else {name} end" if column.is_float else name
 
 
+def _parquet_source(path: Path) -> str:
+    # a folder that is called day=1 is no column
+    return f"read_parquet({quoted_text(str(path))}, hive_partitioning = false)"
+
+
 def _csv_source(shape: FileShape) -> str:
     columns = ", ".join(f"{quoted_text(column.name)}: 'VARCHAR'" for column in shape.columns)
     return (
         f"read_csv({quoted_text(str(shape.path))}, auto_detect = false, header = false, skip = 1, "
         f"delim = {quoted_text(shape.delimiter)}, quote = '\"', escape = '\"', strict_mode = false, "
-        f"max_line_size = 4194304, columns = {{{columns}}})"
+        f"max_line_size = 4194304, hive_partitioning = false, columns = {{{columns}}})"
     )
 
 
@@ -93,13 +102,13 @@ def _ndjson_sql(mapping: Mapping, path: Path) -> str:
         columns = ", ".join(f"{quoted_text(name)}: '{type_}'" for name, type_ in spec.items())
         return (
             f"select {', '.join(names)} from read_json({quoted_text(str(path))}, format = 'newline_delimited', "
-            f"ignore_errors = true, columns = {{{columns}}})"
+            f"ignore_errors = true, hive_partitioning = false, columns = {{{columns}}})"
         )
     structure = "{" + ", ".join(f'{quoted_name(name)}: "{type_}"' for name, type_ in spec.items()) + "}"
     return (
         f"select {', '.join(f'weft__row.{name}' for name in names)}, {PAYLOAD} from ("
         f"select json as {PAYLOAD}, json_transform(json, {quoted_text(structure)}) as weft__row "
-        f"from read_ndjson_objects({quoted_text(str(path))}, ignore_errors = true))"
+        f"from read_ndjson_objects({quoted_text(str(path))}, ignore_errors = true, hive_partitioning = false))"
     )
 
 

@@ -49,8 +49,9 @@ class Rows:
 
 def line_blocks(stream: BinaryIO) -> Iterator[bytes]:
     """Blocks that end at the end of a line; a line longer than KEPT_BYTES is a block of its own, cut there."""
-    rest = stream.read(len(BYTE_ORDER_MARK)).removeprefix(BYTE_ORDER_MARK)
-    while chunk := stream.read(BLOCK_BYTES):
+    rest = b""
+    chunk = stream.read(max(BLOCK_BYTES, len(BYTE_ORDER_MARK))).removeprefix(BYTE_ORDER_MARK)
+    while chunk:
         end = chunk.rfind(b"\n") + 1
         if end:
             yield rest + chunk[:end]
@@ -60,6 +61,7 @@ def line_blocks(stream: BinaryIO) -> Iterator[bytes]:
         else:
             yield (rest + chunk)[:KEPT_BYTES]
             rest = _after_next_newline(stream)
+        chunk = stream.read(BLOCK_BYTES)
     if rest:
         yield rest
 

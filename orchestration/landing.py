@@ -194,7 +194,6 @@ class _Landing:
         if len(places):
             fetched = self._bytes_of(readable, places)
             self.connection.execute(settlement.refuse_staged(self.mapping, compiled.rules, fetched=fetched))
-            self.connection.unregister("weft_fetched")
         self.connection.execute(settlement.NUMBER_REFUSED)
         self.connection.execute(settlement.insert_rejects(self.landed_at, readable.source.path.name))
 
@@ -213,6 +212,7 @@ def _scratch_tables(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
     try:
         yield
     finally:
+        connection.unregister("weft_fetched")
         for table in settlement.SCRATCH_TABLES:
             connection.execute(f"drop table if exists {table}")
 

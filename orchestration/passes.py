@@ -131,6 +131,6 @@ def _what_failed(result: dg.ExecuteInProcessResult) -> str:
         error = event.step_failure_data.error
         while error is not None and error.cause is not None:
             error = error.cause
-        reason = (error.message if error else "no reason given").strip().splitlines()[0]
+        reason = " ".join((error.message if error else "no reason given").split())[:600]
         return f"The step {event.step_key} failed: {reason}"
     return "The run failed before its first step; look at it in the Dagster UI."

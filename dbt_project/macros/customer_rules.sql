@@ -44,3 +44,8 @@
 {% macro quintile(column) -%}
     cast(floor(5.0 * (rank() over (order by {{ column }}) - 1) / count(*) over ()) as integer) + 1
 {%- endmacro %}
+
+{# What is left at the later instant of an interest of 1 at the earlier. #}
+{% macro halved(earlier, later) -%}
+    power(0.5, {{ days_between(earlier, later) }} / {{ var('affinity_half_life_days') }})
+{%- endmacro %}

@@ -2,10 +2,13 @@
 
 import gzip
 import json
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from ingestion.envelope import RejectReason
@@ -269,3 +272,65 @@ def test_the_same_row_lands_from_every_shape_of_file(
             '[{"type":"email","value":"ann@example.com"}]',
         )
     ]
+
+
+@pytest.mark.parametrize("name", ["orders[1].csv", "what?*.ndjson", "it's {a}.parquet", "day=1/orders.parquet"])
+def test_a_file_name_is_never_a_pattern(warehouse: duckdb.DuckDBPyConnection, tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    (tmp_path / "orders1.csv").write_bytes(csv(order("other")))
+    if name.endswith("parquet"):
+        pq.write_table(pa.Table.from_pylist([order("1"), order("2", price=-1.0)]), path)
+    else:
+        path.write_bytes((csv if name.endswith("csv") else ndjson)(order("1"), order("2", price=-1)))
+    report = land_file(warehouse, path=path, mapping=SHOP, landed_at=LANDED_AT)
+    assert events(warehouse) == ["1"]
+    assert report.rejected == {"negative_price": 1}
+
+
+def test_parquet_rows_are_typed_and_rejected_as_json(warehouse: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    """Instants are read in UTC, NaN in a float column is a missing value, other types are cast or refused."""
+    noon = datetime(2026, 2, 1, 12, tzinfo=timezone(timedelta(hours=2)))
+    rows = [
+        {"id": 1, "at": noon, "price": 2.5, "currency": "EUR", "email": "a@b.c"},
+        {"id": 2, "at": noon, "price": float("nan"), "currency": "EUR", "email": None},
+        {"id": 3, "at": noon, "price": 1e20, "currency": "EUR", "email": None},
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "orders.parquet")
+    report = land_file(warehouse, path=tmp_path / "orders.parquet", mapping=SHOP, landed_at=LANDED_AT)
+    assert report.rejected == {"bad_number": 1}
+    assert events(warehouse, "message_id, occurred_at, properties->'$.products'") == [
+        ("1", datetime(2026, 2, 1, 10), '[{"price":2.5,"quantity":1}]'),
+        ("2", datetime(2026, 2, 1, 10), '[{"quantity":1}]'),
+    ]
+    [(_, row, payload)] = rejects(warehouse)
+    assert (row, json.loads(payload)["id"]) == (3, 3)
+
+
+def test_the_payload_is_the_row_as_it_came(warehouse: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    mapping = SHOP.model_copy(update={"keep_payload": True})
+    row = order("1", more={"deep": [1, None]}, big=12345678901234567890, small=1e-7)
+    land(warehouse, tmp_path, "orders.ndjson", ndjson(row, b"{broken", b"[]", order("2", price=-1)), mapping)
+    land(warehouse, tmp_path, "orders.csv", b"note," + csv(b"x, y,3,2026-02-01,1,EUR,".replace(b" y,", b"")), mapping)
+    payloads = [json.loads(payload) for payload in events(warehouse, "payload")]
+    assert payloads[0] == row
+    assert payloads[1] == {"note": "x", "id": "3", "at": "2026-02-01", "price": "1", "currency": "EUR", "email": None}
+    assert [reason for reason, _, _ in rejects(warehouse)] == ["broken_json", "not_an_object", "negative_price"]
+
+
+@pytest.mark.parametrize("offset", range(-8, 2))
+def test_a_nul_is_found_wherever_a_block_ends(
+    warehouse: duckdb.DuckDBPyConnection, tmp_path: Path, offset: int
+) -> None:
+    block = 8 << 20
+    filler = ndjson(*(segment(str(number)) for number in range(block // 120)))
+    front = b'{"type":"track","event":"X","timestamp":"2026-02-01","messageId":"nul","userId":"u'
+    filler = filler[: filler.rfind(b"\n", 0, block + offset - len(front) - 200) + 1]
+    filler += segment_of_length(block + offset - len(front) - len(filler))
+    land(warehouse, tmp_path, "calls.ndjson", filler + front + b'\\u0000"}\n', SEGMENT)
+    assert warehouse.execute("select user_id from raw.events where message_id = 'nul'").fetchall() == [("u",)]
+
+
+def segment_of_length(length: int) -> bytes:
+    bare = ndjson(segment("pad", userId=""))
+    return ndjson(segment("pad", userId="x" * (length - len(bare))))

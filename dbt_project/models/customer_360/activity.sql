@@ -1,40 +1,60 @@
 -- One row per customer: what it did, where and when, as of the run clock.
+-- A place is known as far as its events tell: one that names only the country (a message) neither forgets the city in it nor counts as a move.
 with events as (
     select
         *,
-        {{ as_of() }} as run_as_of,
-        country || '/' || coalesce(region, '') || '/' || coalesce(city, '') as place
+        {{ as_of() }} as run_as_of
     from {{ ref('events') }}
     where customer_id is not null
 ),
 
-ordered as (
+located as (
     select
-        *,
+        customer_id,
+        country,
+        region,
+        city,
+        occurred_at,
+        landed_seq,
+        lag(country) over (partition by customer_id order by occurred_at, landed_seq) as country_before,
         case
-            when place is not null
-                then row_number() over (partition by customer_id, place is null order by occurred_at desc, landed_seq desc)
-        end as place_rank,
-        case
-            when place is not null and place <> lag(place) over (partition by customer_id, place is null order by occurred_at, landed_seq) then 1
-            else 0
-        end as changes_place,
-        case
-            when campaign_source is not null
-                then row_number() over (partition by customer_id, campaign_source is null order by occurred_at, landed_seq)
-        end as touch_rank,
-        case
-            when campaign_source is not null
-                then row_number() over (partition by customer_id, campaign_source is null order by occurred_at desc, landed_seq desc)
-        end as touch_rank_from_last
+            when city is not null
+                then lag(coalesce(region, '') || '/' || city) over (partition by customer_id, country, city is null order by occurred_at, landed_seq)
+        end as city_before
     from events
+    where country is not null
 ),
 
-activity as (
+last_countries as (
+    select
+        customer_id,
+        {{ value_at_last('country', 'occurred_at, landed_seq', 'country is not null') }} as country,
+        cast(sum(case
+            when country <> country_before then 1
+            when coalesce(region, '') || '/' || city <> city_before then 1
+            else 0
+        end) as bigint) as place_change_count
+    from located
+    group by customer_id
+),
+
+last_places as (
+    select
+        located.customer_id,
+        located.country,
+        {{ value_at_last('located.region', 'located.occurred_at, located.landed_seq', 'located.region is not null') }} as region,
+        {{ value_at_last('located.city', 'located.occurred_at, located.landed_seq', 'located.city is not null') }} as city
+    from located
+    inner join last_countries on located.customer_id = last_countries.customer_id and located.country = last_countries.country
+    group by located.customer_id, located.country
+),
+
+acts as (
     select
         customer_id,
         min(occurred_at) as first_seen_at,
         max(occurred_at) as last_seen_at,
+        max(case when {{ is_own_act('event') }} then occurred_at end) as last_active_at,
         count(*) as event_count,
         count(distinct channel) as channel_count,
         string_agg(distinct channel, ',' order by channel) as channels,
@@ -46,17 +66,44 @@ activity as (
         {{ count_within('occurred_at', 'run_as_of', 30, "event = 'Product Added'") }} as cart_add_count_30d,
         {{ count_within('occurred_at', 'run_as_of', 90) }} as event_count_90d,
         count(case when event = 'Product Added' then 1 end) as cart_add_count,
-        count(case when event in ('Product Reviewed', 'Product Shared', 'Invite Sent') then 1 end) as advocacy_count,
-        max(case when touch_rank = 1 then campaign_source end) as first_touch_source,
-        max(case when touch_rank = 1 then campaign_name end) as first_touch_campaign,
-        max(case when touch_rank_from_last = 1 then campaign_source end) as last_touch_source,
-        max(case when touch_rank_from_last = 1 then campaign_name end) as last_touch_campaign,
-        max(case when place_rank = 1 then country end) as country,
-        max(case when place_rank = 1 then region end) as region,
-        max(case when place_rank = 1 then city end) as city,
-        cast(sum(changes_place) as bigint) as place_change_count
-    from ordered
+        count(case when event in ('Product Reviewed', 'Product Shared', 'Cart Shared', 'Invite Sent') then 1 end) as advocacy_count,
+        {{ value_at_first('campaign_source', 'occurred_at, landed_seq', 'campaign_source is not null') }} as first_touch_source,
+        {{ value_at_first('campaign_name', 'occurred_at, landed_seq', 'campaign_source is not null') }} as first_touch_campaign,
+        {{ value_at_last('campaign_source', 'occurred_at, landed_seq', 'campaign_source is not null') }} as last_touch_source,
+        {{ value_at_last('campaign_name', 'occurred_at, landed_seq', 'campaign_source is not null') }} as last_touch_campaign
+    from events
     group by customer_id
+),
+
+activity as (
+    select
+        acts.customer_id,
+        acts.first_seen_at,
+        acts.last_seen_at,
+        acts.last_active_at,
+        acts.event_count,
+        acts.channel_count,
+        acts.channels,
+        acts.device_types,
+        acts.page_view_count,
+        acts.product_view_count,
+        acts.product_view_count_7d,
+        acts.product_view_count_30d,
+        acts.cart_add_count_30d,
+        acts.event_count_90d,
+        acts.cart_add_count,
+        acts.advocacy_count,
+        acts.first_touch_source,
+        acts.first_touch_campaign,
+        acts.last_touch_source,
+        acts.last_touch_campaign,
+        last_countries.country,
+        last_places.region,
+        last_places.city,
+        coalesce(last_countries.place_change_count, 0) as place_change_count
+    from acts
+    left join last_countries on acts.customer_id = last_countries.customer_id
+    left join last_places on acts.customer_id = last_places.customer_id
 )
 
 select * from activity

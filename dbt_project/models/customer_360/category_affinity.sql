@@ -18,23 +18,32 @@ with interest as (
     where orders.customer_id is not null and order_items.category is not null
 ),
 
+dated as (
+    select
+        *,
+        max(occurred_at) over (partition by customer_id) as last_interest_at
+    from interest
+),
+
 weighted as (
     select
         customer_id,
         category,
-        -- rounded, because the order in which doubles are added up is not the same in every run, and a profile that did not change must not be sent again
-        round(sum(weight * power(0.5, {{ days_between('occurred_at', as_of()) }} / {{ var('affinity_half_life_days') }})), 6) as interest
-    from interest
-    group by customer_id, category
+        last_interest_at,
+        -- halved from the customer's own last interest, so that the shares of who has been away for years do not fall to nothing; rounded, because the order
+        -- in which doubles are added up is not the same in every run, and a profile that did not change must not be sent again
+        round(sum(weight * {{ halved('occurred_at', 'last_interest_at') }}), 6) as interest_then
+    from dated
+    group by customer_id, category, last_interest_at
 ),
 
 category_affinity as (
     select
         customer_id,
         category,
-        interest,
-        round(interest / nullif(sum(interest) over (partition by customer_id), 0), 6) as interest_share,
-        cast(row_number() over (partition by customer_id order by interest desc, category) as integer) as interest_rank
+        round(interest_then * {{ halved('last_interest_at', as_of()) }}, 6) as interest,
+        round(interest_then / sum(interest_then) over (partition by customer_id), 6) as interest_share,
+        cast(row_number() over (partition by customer_id order by interest_then desc, category) as integer) as interest_rank
     from weighted
 )
 

@@ -1,14 +1,14 @@
--- One row per customer and purpose: allowed only where the newest word of every identity merged into the customer allows it (the refusal wins).
+-- One row per customer and purpose: allowed only where every standing word allows it (of merged customers the refusal wins). A word stands until the customer
+-- says another under one of its identifiers: who refuses on a new device and then allows it there when signed in has allowed it.
 with events as (
     select
-        events.customer_id,
-        events.evidence_id,
-        events.landed_seq,
-        events.occurred_at,
-        landed.consent
-    from {{ ref('events') }} as events
-    inner join {{ ref('stg_events') }} as landed on events.landed_seq = landed.landed_seq
-    where events.customer_id is not null and landed.consent is not null
+        event_customers.customer_id,
+        stg_events.landed_seq,
+        stg_events.occurred_at,
+        stg_events.consent
+    from {{ ref('stg_events') }} as stg_events
+    inner join {{ ref('event_customers') }} as event_customers on stg_events.landed_seq = event_customers.landed_seq
+    where stg_events.consent is not null
 ),
 
 purposes as (
@@ -22,9 +22,32 @@ stated as (
     select
         customer_id,
         purpose,
-        {{ json_text_at('consent', 'purpose') }} = 'true' as is_allowed,
-        row_number() over (partition by customer_id, evidence_id, purpose order by occurred_at desc, landed_seq desc) as newest
+        landed_seq,
+        occurred_at,
+        {{ json_text_at('consent', 'purpose') }} = 'true' as is_allowed
     from purposes
+    where {{ json_text_at('consent', 'purpose') }} is not null
+),
+
+by_identifier as (
+    select
+        stated.*,
+        row_number() over (
+            partition by stated.customer_id, event_identifiers.identifier_id, stated.purpose order by stated.occurred_at desc, stated.landed_seq desc
+        ) as newest
+    from stated
+    inner join {{ ref('event_identifiers') }} as event_identifiers on stated.landed_seq = event_identifiers.landed_seq
+),
+
+standing as (
+    select
+        customer_id,
+        purpose,
+        landed_seq,
+        bool_and(is_allowed) as is_allowed
+    from by_identifier
+    group by customer_id, purpose, landed_seq
+    having max(newest) = 1
 ),
 
 consents as (
@@ -32,8 +55,7 @@ consents as (
         customer_id,
         purpose,
         bool_and(is_allowed) as is_allowed
-    from stated
-    where newest = 1
+    from standing
     group by customer_id, purpose
 )
 

@@ -34,9 +34,9 @@ consent as (
 rfm as (
     select
         customer_id,
-        cast(ntile(5) over (order by last_order_at, customer_id) as integer) as recency_quintile,
-        cast(ntile(5) over (order by order_count, customer_id) as integer) as frequency_quintile,
-        cast(ntile(5) over (order by net_revenue, customer_id) as integer) as monetary_quintile
+        {{ quintile('last_order_at') }} as recency_quintile,
+        {{ quintile('order_count') }} as frequency_quintile,
+        {{ quintile('net_revenue') }} as monetary_quintile
     from purchases
     where order_count > 0
 ),
@@ -53,6 +53,7 @@ joined as (
         contacts.strong_identifier_count > 0 as is_identified,
         activity.first_seen_at,
         activity.last_seen_at,
+        activity.last_active_at,
         activity.first_touch_source,
         activity.first_touch_campaign,
         activity.last_touch_source,

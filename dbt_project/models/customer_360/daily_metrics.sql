@@ -3,7 +3,7 @@ with active as (
     select
         cast(occurred_at as date) as metric_date,
         count(*) as event_count,
-        count(distinct customer_id) as active_customer_count
+        count(distinct case when {{ is_own_act('event') }} then customer_id end) as active_customer_count
     from {{ ref('events') }}
     group by cast(occurred_at as date)
 ),

@@ -1,13 +1,14 @@
--- One row per online visit of a customer: events with less than the session gap between them.
+-- One row per online visit of a customer: what it did itself, with no more than the session gap between one event and the next. The campaign is the
+-- first that the visit has.
 with events as (
     select * from {{ ref('events') }}
-    where customer_id is not null and channel = 'web'
+    where customer_id is not null and channel = 'web' and {{ is_own_act('event') }}
 ),
 
 marked as (
     select
         *,
-        {{ opens_session('customer_id', 'occurred_at') }} as opens_session
+        {{ opens_session('customer_id', 'occurred_at', 'landed_seq') }} as opens_session
     from events
 ),
 
@@ -30,12 +31,14 @@ sessions as (
         count(case when event = 'Product Viewed' then 1 end) as product_view_count,
         count(case when event = 'Products Searched' then 1 end) as search_count,
         count(case when event = 'Product Added' then 1 end) as cart_add_count,
-        count(case when event = 'Order Completed' then 1 end) as order_count,
+        count(case when event = 'Product Removed' then 1 end) as cart_remove_count,
+        -- an order may come line by line
+        count(distinct case when event = 'Order Completed' then source || ':' || order_id end) as order_count,
         max(case when event = 'Product Added' then occurred_at end) as last_cart_add_at,
-        min(device_type) as device_type,
-        min(campaign_source) as campaign_source,
-        min(campaign_medium) as campaign_medium,
-        min(campaign_name) as campaign_name
+        {{ value_at_first('device_type', 'occurred_at, landed_seq', 'device_type is not null') }} as device_type,
+        {{ value_at_first('campaign_source', 'occurred_at, landed_seq', 'campaign_source is not null') }} as campaign_source,
+        {{ value_at_first('campaign_medium', 'occurred_at, landed_seq', 'campaign_source is not null') }} as campaign_medium,
+        {{ value_at_first('campaign_name', 'occurred_at, landed_seq', 'campaign_source is not null') }} as campaign_name
     from numbered
     group by customer_id, session_number
 )

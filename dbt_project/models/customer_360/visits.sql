@@ -1,4 +1,5 @@
--- One row per customer with an online visit: visits, carts, and carts that no order followed within cart_abandoned_hours.
+-- One row per customer with an online visit: visits, carts, and carts that no order on any channel followed within cart_abandoned_hours.
+-- A cart that was emptied again is not abandoned; an order placed before the last product went in does not follow the cart.
 with sessions as (
     select * from {{ ref('sessions') }}
 ),
@@ -16,7 +17,7 @@ with_orders as (
     inner join orders
         on
             sessions.customer_id = orders.customer_id
-            and sessions.started_at <= orders.ordered_at
+            and sessions.last_cart_add_at <= orders.ordered_at
             and orders.ordered_at < sessions.last_cart_add_at + interval '1 hour' * {{ var('cart_abandoned_hours') }}
     group by sessions.session_id
 ),
@@ -25,9 +26,9 @@ judged as (
     select
         sessions.*,
         {{ as_of() }} as run_as_of,
-        sessions.last_cart_add_at is not null
+        sessions.cart_add_count > sessions.cart_remove_count
         and with_orders.session_id is null
-        and sessions.last_cart_add_at + interval '1 hour' * {{ var('cart_abandoned_hours') }} < {{ as_of() }} as is_abandoned
+        and sessions.last_cart_add_at + interval '1 hour' * {{ var('cart_abandoned_hours') }} <= {{ as_of() }} as is_abandoned
     from sessions
     left join with_orders on sessions.session_id = with_orders.session_id
 ),

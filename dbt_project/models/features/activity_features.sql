@@ -20,7 +20,11 @@ known_events as (
         events.occurred_at,
         events.event,
         events.channel,
-        {{ opens_session('buyer_evidence.customer_id, buyer_evidence.as_of_date', 'events.occurred_at') }} as opens_session
+        events.channel = 'web' and {{ is_own_act('events.event') }} as is_online,
+        {{ opens_session(
+            "buyer_evidence.customer_id, buyer_evidence.as_of_date, events.channel = 'web' and " ~ is_own_act('events.event'),
+            'events.occurred_at', 'events.landed_seq'
+        ) }} as opens_session
     from {{ ref('stg_events') }} as events
     inner join {{ ref('event_evidence') }} as event_evidence on events.landed_seq = event_evidence.landed_seq
     inner join buyer_evidence on event_evidence.evidence_id = buyer_evidence.evidence_id
@@ -33,8 +37,8 @@ activity_features as (
         as_of_date,
         max(occurred_at) as last_event_at,
         count(distinct channel) as channel_count,
-        {{ count_within('occurred_at', 'as_of', 30, 'opens_session = 1') }} as session_count_30d,
-        {{ count_within('occurred_at', 'as_of', 90, 'opens_session = 1') }} as session_count_90d,
+        {{ count_within('occurred_at', 'as_of', 30, 'is_online and opens_session = 1') }} as session_count_30d,
+        {{ count_within('occurred_at', 'as_of', 90, 'is_online and opens_session = 1') }} as session_count_90d,
         {{ count_within('occurred_at', 'as_of', 30, "event = 'Product Viewed'") }} as product_view_count_30d,
         {{ count_within('occurred_at', 'as_of', 90, "event = 'Product Viewed'") }} as product_view_count_90d,
         {{ count_within('occurred_at', 'as_of', 30, "event = 'Product Added'") }} as cart_add_count_30d

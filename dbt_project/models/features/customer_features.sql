@@ -69,7 +69,7 @@ customer_features as (
         cast(net.recency_days / nullif(net.mean_days_between_orders, 0) as double) as recency_to_rhythm,
         coalesce(products.distinct_product_count, 0) as distinct_product_count,
         coalesce(products.distinct_category_count, 0) as distinct_category_count,
-        net.products_per_order as items_per_order,
+        cast(coalesce(products.ordered_product_count, 0) as double) / net.order_count as items_per_order,
         coalesce(activity.session_count_30d, 0) as session_count_30d,
         coalesce(activity.session_count_90d, 0) as session_count_90d,
         coalesce(activity.product_view_count_30d, 0) as product_view_count_30d,

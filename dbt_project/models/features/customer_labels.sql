@@ -1,5 +1,6 @@
 -- One row per (customer, as_of_date) whose horizon has passed: what the customer who holds the row's anchor today did in [date, date + horizon).
--- Of rows whose customers were merged since, the oldest id is kept, so that one person is one row.
+-- Of rows whose customers were merged since, the oldest is kept (whose first order is earliest), so that one person is one row. A refund counts on the day
+-- it was paid back, whenever its order was: as in the windows of the features.
 with features as (
     select
         customer_features.customer_id,

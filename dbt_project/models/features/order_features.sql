@@ -1,14 +1,6 @@
--- One row per (customer, as_of_date) with an order known by then: what it had bought, tied by the identity known then.
+-- One row per (customer, as_of_date) with an order known by then: what it had bought, as the orders stood and as the identity was known then.
 with known_evidence as (
     select * from {{ ref('known_evidence') }}
-),
-
-item_counts as (
-    select
-        order_key,
-        count(distinct product_id) as product_count
-    from {{ ref('order_items') }}
-    group by order_key
 ),
 
 known_orders as (
@@ -16,17 +8,14 @@ known_orders as (
         known_evidence.customer_id,
         known_evidence.as_of_date,
         known_evidence.as_of,
-        orders.order_key,
-        orders.ordered_at,
-        orders.net_amount,
-        orders.discount_amount,
-        orders.item_count,
-        orders.channel,
-        coalesce(item_counts.product_count, 0) as product_count
-    from {{ ref('orders') }} as orders
-    inner join known_evidence on orders.evidence_id = known_evidence.evidence_id
-    left join item_counts on orders.order_key = item_counts.order_key
-    where orders.known_at < known_evidence.as_of and orders.ordered_at < known_evidence.as_of
+        order_versions.order_key,
+        min(order_versions.ordered_at) as ordered_at,
+        sum(order_versions.net_amount) as net_amount,
+        sum(order_versions.discount_amount) as discount_amount
+    from {{ ref('order_versions') }} as order_versions
+    inner join known_evidence on order_versions.evidence_id = known_evidence.evidence_id
+    where {{ stands_at('order_versions', 'known_evidence.as_of') }} and not order_versions.is_cancelled
+    group by known_evidence.customer_id, known_evidence.as_of_date, known_evidence.as_of, order_versions.order_key
 ),
 
 order_features as (
@@ -46,8 +35,7 @@ order_features as (
         cast({{ sum_within('net_amount', 'ordered_at', 'as_of', 90) }} as double) as order_amount_90d,
         cast({{ sum_within('net_amount', 'ordered_at', 'as_of', 180) }} as double) as order_amount_180d,
         cast({{ sum_within('net_amount', 'ordered_at', 'as_of', 365) }} as double) as order_amount_365d,
-        cast(sum(discount_amount) as double) as discount_amount,
-        cast(sum(product_count) as double) / count(*) as products_per_order
+        cast(sum(discount_amount) as double) as discount_amount
     from known_orders
     group by customer_id, as_of_date
 )

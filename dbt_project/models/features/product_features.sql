@@ -1,14 +1,24 @@
 -- One row per (customer, as_of_date) with a bought product known by then: how broad its taste is.
-with known_items as (
+with order_versions as (
+    select * from {{ ref('order_versions') }}
+    where not is_cancelled
+),
+
+lines as (
+    {{ product_lines('order_versions') }}
+),
+
+known_items as (
     select
         known_evidence.customer_id,
         known_evidence.as_of_date,
-        order_items.product_id,
-        order_items.category
-    from {{ ref('order_items') }} as order_items
-    inner join {{ ref('orders') }} as orders on order_items.order_key = orders.order_key
-    inner join {{ ref('known_evidence') }} as known_evidence on orders.evidence_id = known_evidence.evidence_id
-    where orders.known_at < known_evidence.as_of and orders.ordered_at < known_evidence.as_of
+        order_versions.order_key,
+        lines.product_id,
+        lines.category
+    from order_versions
+    inner join lines on order_versions.landed_seq = lines.landed_seq
+    inner join {{ ref('known_evidence') }} as known_evidence on order_versions.evidence_id = known_evidence.evidence_id
+    where {{ stands_at('order_versions', 'known_evidence.as_of') }}
 ),
 
 product_features as (
@@ -16,7 +26,8 @@ product_features as (
         customer_id,
         as_of_date,
         count(distinct product_id) as distinct_product_count,
-        count(distinct category) as distinct_category_count
+        count(distinct category) as distinct_category_count,
+        count(distinct order_key || ':' || product_id) as ordered_product_count
     from known_items
     group by customer_id, as_of_date
 )

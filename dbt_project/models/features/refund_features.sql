@@ -4,11 +4,13 @@ with known_refunds as (
         known_evidence.customer_id,
         known_evidence.as_of_date,
         known_evidence.as_of,
-        refunds.refunded_at,
-        refunds.net_amount
-    from {{ ref('refunds') }} as refunds
-    inner join {{ ref('known_evidence') }} as known_evidence on refunds.evidence_id = known_evidence.evidence_id
-    where refunds.known_at < known_evidence.as_of and refunds.refunded_at < known_evidence.as_of
+        refund_versions.refund_key,
+        min(refund_versions.refunded_at) as refunded_at,
+        sum(refund_versions.net_amount) as net_amount
+    from {{ ref('refund_versions') }} as refund_versions
+    inner join {{ ref('known_evidence') }} as known_evidence on refund_versions.evidence_id = known_evidence.evidence_id
+    where {{ stands_at('refund_versions', 'known_evidence.as_of') }}
+    group by known_evidence.customer_id, known_evidence.as_of_date, known_evidence.as_of, refund_versions.refund_key
 ),
 
 refund_features as (

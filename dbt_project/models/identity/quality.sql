@@ -1,4 +1,5 @@
--- One row, only where the simulator's truth is at hand: pairwise precision and recall over identifiers with one true owner.
+-- One row, only where the simulator's truth is at hand: pairwise precision and recall over identifiers with one true owner. One that is nobody's (hot, blocked)
+-- stands alone: leaving it out would hide the pairs that it should have been in.
 with truth as (
     select
         identifier_type,
@@ -11,12 +12,11 @@ with truth as (
 
 judged as (
     select
-        nodes.customer_id,
+        coalesce(nodes.customer_id, nodes.identifier_id) as customer_id,
         truth.person_id
     from {{ ref('nodes') }} as nodes
     inner join truth
         on nodes.identifier_type = truth.identifier_type and nodes.identifier_value = truth.identifier_value
-    where nodes.customer_id is not null
 ),
 
 cells as (

@@ -1,0 +1,55 @@
+"""`python -m bench [NAME ...] [--size N] [--repeats N]`: run benchmarks and print Markdown for bench/README.md."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bench import identity, landing, online_retail, publish, scoring, whole_pass
+from bench.harness import BenchError
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A benchmark with the size and repeats that `make bench` uses; `run` gives Markdown."""
+
+    run: Callable[[int, int], str]
+    size: int
+    repeats: int = 5
+
+
+BENCHMARKS = {
+    "online_retail": Benchmark(online_retail.run, 541_909, repeats=1),
+    "landing": Benchmark(landing.COMPARISON.run, 200_000),
+    "identity": Benchmark(identity.COMPARISON.run, 200_000),
+    "publish": Benchmark(publish.COMPARISON.run, 50_000),
+    "scoring": Benchmark(scoring.COMPARISON.run, 200_000),
+    "whole_pass": Benchmark(whole_pass.run, 200_000, repeats=1),
+}
+
+
+def main() -> int:
+    """Run the benchmarks that were named, else all; exit code 1 where one could not be run."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Weft beside its peers and limits.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; all by default")
+    parser.add_argument("--size", type=int, help="events, evidence or customers; a modest default for each")
+    parser.add_argument("--repeats", type=int, help="runs of each contender; 5, but 1 for whole_pass and online_retail")
+    arguments = parser.parse_args()
+    unknown = [name for name in arguments.names if name not in BENCHMARKS]
+    if unknown:
+        parser.error(f"no benchmark is called {unknown[0]}; there are {', '.join(BENCHMARKS)}")
+    failed = 0
+    for name in arguments.names or BENCHMARKS:
+        benchmark = BENCHMARKS[name]
+        try:
+            print(benchmark.run(arguments.size or benchmark.size, arguments.repeats or benchmark.repeats))
+        except BenchError as error:
+            failed = 1
+            print(f"{name}: {error}", file=sys.stderr)
+        print(f"\nLoad average at the end: {', '.join(f'{load:.1f}' for load in os.getloadavg())}.\n", flush=True)
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,107 @@
+"""Who is who: Weft's engine from evidence to memberships, beside components alone on the same pairs."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+from bench.comparison import Comparison, Ratio
+from bench.evidence import PEOPLE_PER_SET, SETS, SHARE_BITTEN, TABLES
+from bench.harness import Contender, Facts, Run
+from identity.rules import load_rules
+from orchestration.stitching import stitch
+from orchestration.warehouse import row_count, scalar
+
+AS_OF = datetime(2027, 1, 1)
+STEP = timedelta(days=30)
+
+CODES = """
+    create temp table codes as
+    select identifier, cast(row_number() over () - 1 as integer) as code
+    from (select a as identifier from pairs union select b from pairs)
+"""
+EDGES = """
+    select distinct one.code as a, other.code as b
+    from pairs
+    inner join codes as one on pairs.a = one.identifier
+    inner join codes as other on pairs.b = other.identifier
+"""
+
+
+def prepare(run: Run) -> Facts:
+    """Write identity.evidence and its tables as dbt leaves them, and the same pairs for the reference."""
+    with duckdb.connect(str(run.inputs / "evidence.duckdb")) as connection:
+        connection.execute(SETS.format(size=run.size, people=PEOPLE_PER_SET, bitten=SHARE_BITTEN))
+        connection.execute(TABLES)
+        counts = {name: row_count(connection, name) for name in ("identity.evidence", "identity.identifiers", "pairs")}
+        per_set = scalar(connection, "select avg(len(identifiers)) from sets")
+    return counts | {"identifiers per set": round(per_set, 2)}
+
+
+def engine(run: Run) -> Facts:
+    """The whole engine at one date: rules, components, ids, memberships, ledger, history, written in one transaction."""
+    return _stitched(run, [AS_OF])
+
+
+def engine_seven_dates(run: Run) -> Facts:
+    """The same at seven dates, 30 days apart, as in a pass that trains models; evidence is spread over the year before."""
+    return _stitched(run, [AS_OF - STEP * number for number in reversed(range(7))])
+
+
+def _stitched(run: Run, dates: list[datetime]) -> Facts:
+    rules = load_rules()
+    with _warehouse(run) as connection:
+        with run.clock.running():
+            statistics = stitch(connection, rules=rules, dates=dates, salt="bench")
+            connection.execute("checkpoint")
+        return {"customers": statistics.customers, "hot": statistics.hot, "blocked": statistics.blocked}
+
+
+def components_only(run: Run) -> Facts:
+    """Dictionary encoding in DuckDB, SciPy's components, identifiers with their component written back: no rule, no history."""
+    with _warehouse(run) as connection:
+        with run.clock.running():
+            connection.execute(CODES)
+            edges = connection.execute(EDGES).fetchnumpy()
+            count = row_count(connection, "codes")
+            graph = coo_array((np.ones(len(edges["a"]), np.int8), (edges["a"], edges["b"])), shape=(count, count))
+            components, label = connected_components(graph.tocsr(), directed=False)
+            labels = pa.table({"code": np.arange(count, dtype=np.int32), "component": label})
+            connection.register("labels", labels)
+            connection.execute(
+                "create table components as select identifier, component from codes inner join labels using (code)"
+            )
+            connection.execute("checkpoint")
+        return {"components": int(components)}
+
+
+@contextmanager
+def _warehouse(run: Run) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A copy of the prepared warehouse that this run may write to."""
+    copy = run.scratch / "evidence.duckdb"
+    shutil.copyfile(run.inputs / "evidence.duckdb", copy)
+    with duckdb.connect(str(copy)) as connection:
+        connection.execute("set preserve_insertion_order = false")
+        yield connection
+
+
+ENGINE, SEVEN, COMPONENTS = "Weft engine, 1 date", "Weft engine, 7 dates", "DuckDB dictionary + SciPy components"
+
+COMPARISON = Comparison(
+    title="Identity: the whole engine beside components only",
+    unit="sets of evidence",
+    prepare=prepare,
+    contenders=(
+        Contender(ENGINE, engine),
+        Contender(COMPONENTS, components_only),
+        Contender(SEVEN, engine_seven_dates),
+    ),
+    ratios=(Ratio(ENGINE, COMPONENTS, at_most=2), Ratio(SEVEN, COMPONENTS), Ratio(SEVEN, ENGINE)),
+    note="Components alone join kiosks and blocked values, so their count is lower than that of the customers.",
+)

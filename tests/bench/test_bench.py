@@ -1,0 +1,85 @@
+"""Every benchmark runs once at a tiny size, so that none rots; nothing is timed."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.comparison import Ratio, spread
+from bench.harness import BenchError, Contender, Facts, Measurement, Run, interleaved
+from bench.online_retail import FILE
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def report(name: str, *, size: int, folder: Path) -> str:
+    command = [sys.executable, "-m", "bench", name, "--size", str(size), "--repeats", "1"]
+    environment = ["env", f"TMPDIR={folder}"]
+    done = subprocess.run([*environment, *command], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert list(folder.iterdir()) == [], "a benchmark removes what it wrote"
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("landing", "| Weft land_file / DuckDB read_json |"),
+        ("identity", "| Weft engine, 1 date / DuckDB dictionary + SciPy components |"),
+        ("publish", "| Weft, full / redis-cli --pipe |"),
+        ("scoring", "| Weft churn.score / LightGBM predict |"),
+    ],
+)
+def test_a_benchmark_with_peers_gives_its_ratio(name: str, line: str, tmp_path: Path) -> None:
+    if name == "publish" and not (Path(sys.executable).with_name("redis-cli").exists() or shutil.which("redis-cli")):
+        pytest.skip("no redis-cli here")
+    assert line in report(name, size=1_000, folder=tmp_path)
+
+
+@pytest.mark.slow
+def test_the_whole_pass_says_its_seconds_by_stage_and_publishes_nothing_the_second_time(tmp_path: Path) -> None:
+    first, again = report("whole_pass", size=1_000, folder=tmp_path).splitlines()[7:9]
+    assert first.startswith("| first pass |")
+    assert again.startswith("| again, unchanged |")
+    assert again.endswith("| 0 |")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not FILE.exists(), reason="shared data is not here")
+def test_online_retail_lands_whole_and_its_revenue_is_that_of_the_file(tmp_path: Path) -> None:
+    said = report("online_retail", size=1, folder=tmp_path)
+    assert "| 541,909 |" in said
+    assert "4,372 customers, equal for every customer" in said
+
+
+def one_row(run: Run) -> Facts:
+    return {"rows": 1}
+
+
+def two_rows(run: Run) -> Facts:
+    return {"rows": 2}
+
+
+def test_contenders_that_did_not_do_the_same_work_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "inputs").mkdir()
+    contenders = [Contender("one", one_row), Contender("two", two_rows)]
+    with pytest.raises(BenchError, match="not the same work"):
+        interleaved(contenders, inputs=tmp_path / "inputs", size=1, repeats=1)
+
+
+def test_a_ratio_is_taken_turn_by_turn_and_shown_with_its_spread() -> None:
+    runs = {
+        name: [Measurement(s, s, 1.0, {}) for s in seconds]
+        for name, seconds in {"a": (2, 6, 4), "b": (2, 2, 2)}.items()
+    }
+    assert Ratio("a", "b", at_most=1.5).row(runs) == [
+        "a / b",
+        "2.00 (1.00-3.00)",
+        "2.00 (1.00-3.00)",
+        "<= 1.5",
+        "**missed**",
+    ]
+    assert Ratio("a", "b", at_least=2).row(runs)[-1] == "met"
+    assert spread([1.234]) == "1.23"
