@@ -65,8 +65,6 @@ class Settings(BaseSettings):
             "WEFT_HOME": str(self.home.absolute()),
             "WEFT_DUCKDB_PATH": str(self.warehouse_path),
             "WEFT_REPORTING_CURRENCY": self.reporting_currency,
-            # a step of a pass runs the tests whose models all stand by then, not those of a later step
-            "DBT_INDIRECT_SELECTION": "buildable",
             "DBT_PROFILES_DIR": str(PROJECT_ROOT / "dbt_project"),
         }
 
