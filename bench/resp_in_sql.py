@@ -38,11 +38,12 @@ def _profiles(connection: duckdb.DuckDBPyConnection) -> str:
     described = connection.execute("select * exclude (customer_id, audiences) from customers limit 0").description or []
     audiences = """'["' || array_to_string(audiences, '","') || '"]'"""
     named = [(name, f"cast({name} as varchar)") for name, *_ in described] + [("audiences", audiences)]
-    fields = [_literal(name) + " || " + _argument(value) for name, value in named]
-    stamp = [_literal(name) + " || " + _literal(value) for name, value in STAMP.items()]
+    fields = [_literal(name) + ", " + _argument(value) for name, value in named]
+    stamp = [_literal(name) + ", " + _literal(value) for name, value in STAMP.items()]
     count = 2 + 2 * len(fields) + 2 * len(stamp)
     head = [f"'*{count}' || {_NEW_LINE}", _literal("HSET"), _argument("'weft:profile:' || customer_id")]
-    return f"select {' || '.join([*head, *fields, *stamp])} as command from customers"
+    # one concat of all parts: a chain of || would copy the row at every step
+    return f"select concat({', '.join([*head, *fields, *stamp])}) as command from customers"
 
 
 def _filled(query: str) -> str:
@@ -55,12 +56,12 @@ def _filled(query: str) -> str:
     )
 
 
-_NEW_LINE: Final = "chr(13) || chr(10)"
+_NEW_LINE: Final = "'\r\n'"
 
 
 def _argument(expression: str) -> str:
-    return f"'$' || strlen({expression}) || {_NEW_LINE} || ({expression}) || {_NEW_LINE}"
+    return f"concat('$', strlen({expression}), {_NEW_LINE}, {expression}, {_NEW_LINE})"
 
 
 def _literal(text: str) -> str:
-    return f"'${len(text)}' || {_NEW_LINE} || '{text}' || {_NEW_LINE}"
+    return f"'${len(text)}\r\n{text}\r\n'"

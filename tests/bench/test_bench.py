@@ -38,7 +38,7 @@ def test_a_benchmark_with_peers_gives_its_ratio(name: str, line: str, tmp_path: 
     assert line in report(name, size=1_000, folder=tmp_path)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_whole_pass_says_its_seconds_by_stage_and_publishes_nothing_the_second_time(tmp_path: Path) -> None:
     first, again = report("whole_pass", size=1_000, folder=tmp_path).splitlines()[7:9]
     assert first.startswith("| first pass |")
@@ -46,7 +46,7 @@ def test_the_whole_pass_says_its_seconds_by_stage_and_publishes_nothing_the_seco
     assert again.endswith("| 0 |")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.skipif(not FILE.exists(), reason="shared data is not here")
 def test_online_retail_lands_whole_and_its_revenue_is_that_of_the_file(tmp_path: Path) -> None:
     said = report("online_retail", size=1, folder=tmp_path)
