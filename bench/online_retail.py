@@ -5,15 +5,13 @@ import sys
 import time
 from pathlib import Path
 
-import duckdb
-
 from bench.comparison import markdown_table
 from bench.harness import ROOT, BenchError, run_in_installation, workspace
 from bench.retail_reference import CHURN, CHURN_COLUMNS, LTV, LTV_COLUMNS
-from orchestration.serving import open_served
+from orchestration.resources import build_platform
 from orchestration.settings import Settings
 from orchestration.state import State
-from orchestration.warehouse import first_row
+from orchestration.warehouse import Connection, first_row
 
 FILE = ROOT.parent / "shared" / "data" / "online_retail" / "transactions.parquet"
 LINES = 541_909
@@ -64,11 +62,11 @@ def run(size: int, repeats: int) -> str:
 
 
 def _report(settings: Settings) -> list[str]:
-    with open_served(settings) as served:
+    with build_platform(home=settings.home).warehouse.open_served() as served:
         return [*_books(served), "", _revenue(served), "", *_models(State(settings.state_url))]
 
 
-def _books(served: duckdb.DuckDBPyConnection) -> list[str]:
+def _books(served: Connection) -> list[str]:
     counts = first_row(served, BOOKS)
     assert counts is not None, "an aggregate without groups has one row"
     *parts, without_customer = counts
@@ -78,7 +76,7 @@ def _books(served: duckdb.DuckDBPyConnection) -> list[str]:
     return markdown_table(names, [[f"{count:,}" for count in (*parts, sum(parts), without_customer)]])
 
 
-def _revenue(served: duckdb.DuckDBPyConnection) -> str:
+def _revenue(served: Connection) -> str:
     customers, differing, theirs, ours = first_row(served, COMPARE.format(file=FILE)) or (0, 0, 0, 0)
     verdict = "equal for every customer" if not differing else f"**{differing:,} customers differ**"
     return (

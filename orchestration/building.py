@@ -5,14 +5,12 @@ from datetime import datetime
 from uuid import uuid4
 
 from identity.engine import Statistics
-from orchestration.clock import resolve_as_of, start_run
+from orchestration.clock import mark_build_whole, rebuilds_events, resolve_as_of, start_run
 from orchestration.publishing import register_changes
 from orchestration.resources import Platform
-from orchestration.serving import mark_build_whole
 from orchestration.state import AudienceVersion
 from orchestration.stitching import stitch
 from orchestration.transform import AUDIENCES, CUSTOMERS, EVIDENCE, dbt_build, prepare_manifest
-from orchestration.warehouse import open_writer
 
 
 def build(
@@ -27,17 +25,30 @@ def build(
     prepare_manifest(settings)
     build_id = f"build-{uuid4()}"
     instant = resolve_as_of(platform.state, as_of)
-    with open_writer(settings.warehouse_path) as connection:
-        dates = start_run(connection, run_id=build_id, as_of=instant, settings=settings, rules=platform.rules)
-    _step(platform, select, EVIDENCE, leave_out=[CUSTOMERS, AUDIENCES], quiet=quiet)
-    with open_writer(settings.warehouse_path) as connection:
+    with platform.warehouse.writer() as connection:
+        dates = start_run(
+            connection, run_id=build_id, as_of=instant, settings=settings, state=platform.state, rules=platform.rules
+        )
+        from_nothing = rebuilds_events(connection)
+    _step(platform, select, EVIDENCE, leave_out=[CUSTOMERS, AUDIENCES], quiet=quiet, from_nothing=from_nothing)
+    with platform.warehouse.writer() as connection:
         statistics = stitch(connection, rules=platform.rules, dates=dates, salt=platform.salt)
     _step(platform, select, CUSTOMERS, leave_out=[EVIDENCE, AUDIENCES], quiet=quiet)
     _step(platform, select, AUDIENCES, leave_out=[EVIDENCE, CUSTOMERS], quiet=quiet)
-    with open_writer(settings.warehouse_path) as connection:
-        mark_build_whole(connection, build_id, instant)
-    return statistics, register_changes(settings, platform.state)
+    with platform.warehouse.writer() as connection:
+        mark_build_whole(connection, build_id)
+    return statistics, register_changes(platform.warehouse, platform.state)
 
 
-def _step(platform: Platform, select: Sequence[str], step: str, *, leave_out: Sequence[str], quiet: bool) -> None:
-    dbt_build(platform.settings, select=select or [step], exclude=leave_out if select else (), quiet=quiet)
+def _step(
+    platform: Platform,
+    select: Sequence[str],
+    step: str,
+    *,
+    leave_out: Sequence[str],
+    quiet: bool,
+    from_nothing: bool = False,
+) -> None:
+    exclude = leave_out if select else ()
+    with platform.warehouse.dbt_turn():
+        dbt_build(platform.settings, select=select or [step], exclude=exclude, quiet=quiet, from_nothing=from_nothing)

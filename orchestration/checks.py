@@ -6,9 +6,8 @@ import dagster as dg
 
 from orchestration.errors import NothingServedError
 from orchestration.resources import Platform
-from orchestration.serving import open_served
 from orchestration.transform import audience_definitions, read_manifest
-from orchestration.warehouse import first_row, open_writer, row_count, scalar
+from orchestration.warehouse import first_row, row_count, scalar
 
 MINIMUM_PRECISION = 0.99
 MAXIMUM_CALIBRATION_ERROR = 0.1
@@ -17,7 +16,7 @@ MAXIMUM_CALIBRATION_ERROR = 0.1
 @dg.asset_check(asset=["raw", "landings"])
 def landing_books_balance(platform: dg.ResourceParam[Platform]) -> dg.AssetCheckResult:
     """Every row of every landed file was accepted, rejected, a duplicate or a conflict, and every accepted event is there."""
-    with open_writer(platform.settings.warehouse_path) as connection:
+    with platform.warehouse.writer() as connection:
         unbalanced = scalar(
             connection,
             "select count(*) from raw.landings where rows_read <> accepted + rejected + duplicates + conflicts",
@@ -28,7 +27,7 @@ def landing_books_balance(platform: dg.ResourceParam[Platform]) -> dg.AssetCheck
 @dg.asset_check(asset=["identity", "quality"])
 def identity_precision_is_high(platform: dg.ResourceParam[Platform]) -> dg.AssetCheckResult:
     """Pairwise precision against the simulator's truth is at least .99; passes where there is no truth to compare with."""
-    with open_writer(platform.settings.warehouse_path) as connection:
+    with platform.warehouse.writer() as connection:
         row = first_row(connection, "select pairwise_precision, pairwise_recall from identity.quality")
     if row is None or row[0] is None:
         return dg.AssetCheckResult(passed=True, description="There is no truth to compare with.")
@@ -42,7 +41,7 @@ def identity_precision_is_high(platform: dg.ResourceParam[Platform]) -> dg.Asset
 @dg.asset_check(asset=["predictions", "churn_scores"])
 def no_score_is_missing(platform: dg.ResourceParam[Platform]) -> dg.AssetCheckResult:
     """Every customer with features of the run's date has a churn score, where there is a model."""
-    with open_writer(platform.settings.warehouse_path) as connection:
+    with platform.warehouse.writer() as connection:
         counts = first_row(
             connection,
             "select count(*) filter (scores.customer_id is null), count(scores.customer_id) "
@@ -79,7 +78,7 @@ def every_audience_holds_a_share_of_the_customers(platform: dg.ResourceParam[Pla
     shares = {}
     too_large = []
     try:
-        with open_served(platform.settings) as served:
+        with platform.warehouse.open_served() as served:
             customers = row_count(served, "customer_360.customers")
             for definition in audience_definitions(read_manifest()):
                 members = row_count(served, f"audiences.{definition.name}")

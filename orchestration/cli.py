@@ -14,13 +14,12 @@ from rich.table import Table
 from ingestion.file_errors import FileError
 from ingestion.mappings import load_mapping
 from orchestration.audience_commands import audiences
+from orchestration.collecting import land_file
 from orchestration.errors import WeftError
-from orchestration.landing import land_file
 from orchestration.model_commands import models
 from orchestration.resources import build_platform
 from orchestration.settings import export_for_tools
 from orchestration.state import utc_now
-from orchestration.warehouse import open_writer
 
 app = typer.Typer(
     help="Weft: collect, unify, predict, activate, on your own warehouse.",
@@ -67,7 +66,7 @@ def import_(
     if not path.exists():
         raise FileError(f"{path} does not exist; give a file or a folder.")
     files = sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
-    with open_writer(platform.settings.warehouse_path) as connection:
+    with platform.warehouse.writer() as connection:
         unusable = 0
         for file in files:
             try:

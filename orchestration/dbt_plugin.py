@@ -11,7 +11,7 @@ from typing import Any
 from dbt.adapters.duckdb.plugins import BasePlugin
 from filelock import FileLock, Timeout
 
-from orchestration.warehouse import PATIENCE_SECONDS, lock_path
+from orchestration.writer_lock import PATIENCE_SECONDS, lock_path
 
 
 class Plugin(BasePlugin):

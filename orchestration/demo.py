@@ -5,7 +5,6 @@ import os
 import time
 from pathlib import Path
 
-import duckdb
 from rich.console import Console
 from rich.table import Table
 
@@ -16,11 +15,10 @@ from orchestration.errors import WeftError
 from orchestration.passes import PassReport, run_pass
 from orchestration.publishing import online_store
 from orchestration.resources import Platform
-from orchestration.serving import open_served
 from orchestration.settings import export_for_tools
 from orchestration.transform import audience_definitions, read_manifest
 from orchestration.truth import load_truth
-from orchestration.warehouse import first_row, open_writer, row_count, scalar, tables_of
+from orchestration.warehouse import Connection, first_row, row_count, scalar, tables_of
 
 
 class NotADemoHomeError(WeftError):
@@ -38,7 +36,7 @@ def run_demo(platform: Platform, *, events: int, seed: int, console: Console) ->
     with progress.status("Simulating a shop"):
         simulate_once(config, folder)
         put_into_inbox(folder, platform.settings.inbox)
-        with open_writer(platform.settings.warehouse_path) as connection:
+        with platform.warehouse.writer() as connection:
             load_truth(connection, folder / "truth")
     platform.state.remember(PINNED_CLOCK, config.end.isoformat())
     simulated = time.monotonic() - started
@@ -81,9 +79,9 @@ def put_into_inbox(folder: Path, inbox: Path) -> None:
 
 
 def _refuse_real_data(platform: Platform) -> None:
-    if not platform.settings.warehouse_path.exists():
+    if platform.warehouse.size_bytes() is None:
         return
-    with open_writer(platform.settings.warehouse_path) as connection:
+    with platform.warehouse.writer() as connection:
         if "landings" not in tables_of(connection, "raw"):
             return
         source = scalar(connection, "select source from raw.landings where source not like 'simulator%' limit 1")
@@ -95,7 +93,7 @@ def _refuse_real_data(platform: Platform) -> None:
 
 def print_report(platform: Platform, report: PassReport, console: Console) -> None:
     """What a newcomer wants to see, from the served build and from Redis."""
-    with open_served(platform.settings) as served:
+    with platform.warehouse.open_served() as served:
         console.rule("Collect")
         console.print(_landing_line(report))
         console.rule("Unify")
@@ -118,7 +116,7 @@ def _landing_line(report: PassReport) -> str:
     )
 
 
-def _print_identity(served: duckdb.DuckDBPyConnection, console: Console) -> None:
+def _print_identity(served: Connection, console: Console) -> None:
     counts = first_row(
         served,
         "select (select count(*) from identity.identifiers), "
@@ -164,9 +162,7 @@ def _print_models(platform: Platform, console: Console) -> None:
         console.print(table)
 
 
-def _print_audiences(
-    platform: Platform, served: duckdb.DuckDBPyConnection, report: PassReport, console: Console
-) -> None:
+def _print_audiences(platform: Platform, served: Connection, report: PassReport, console: Console) -> None:
     customers = row_count(served, "customer_360.customers")
     table = Table("audience", "version", "members", "share of customers", box=None)
     for definition in audience_definitions(read_manifest()):
@@ -179,7 +175,7 @@ def _print_audiences(
         console.print(line)
 
 
-def _print_story(platform: Platform, served: duckdb.DuckDBPyConnection, console: Console) -> None:
+def _print_story(platform: Platform, served: Connection, console: Console) -> None:
     """A customer seen on several channels, by id only: no personal value is printed."""
     customer_id = scalar(
         served,
@@ -189,19 +185,19 @@ def _print_story(platform: Platform, served: duckdb.DuckDBPyConnection, console:
     if customer_id is None:
         console.print("No customer has ordered twice yet.")
         return
-    kinds = served.execute(
+    kinds = served.rows(
         "select identifier_type || ' x' || count(*) from identity.nodes "
         "where customer_id = ? group by identifier_type order by 1",
         [customer_id],
-    ).fetchall()
+    )
     console.print(f"Customer {customer_id}, stitched from {', '.join(kind for (kind,) in kinds)}.")
-    timeline = served.execute(
+    timeline = served.rows(
         "select cast(occurred_at as date) as day, channel, event, count(distinct coalesce(order_id, message_id)) "
         "from customer_360.events where customer_id = ? "
         "and event in ('identify', 'Order Completed', 'Order Refunded', 'Message Received', 'Product Reviewed') "
         "group by day, channel, event order by day",
         [customer_id],
-    ).fetchall()
+    )
     for day, channel, event, count in timeline[:3] + timeline[3:][-5:]:
         console.print(f"  {day}  {channel:<9} {event}{f' x{count}' if count > 1 else ''}")
     with online_store(platform.settings) as client:

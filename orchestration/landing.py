@@ -25,7 +25,7 @@ from ingestion.readers import reading_json_keys, row_as_json_sql
 from ingestion.row_bytes import FETCHED_SCHEMA, fetched_rows, front_keys
 from ingestion.row_order import STAGING_SETTINGS, unordered_operators
 from ingestion.source_files import ReadableFile, SourceFile, file_sha256, source_file
-from orchestration.warehouse import transaction
+from orchestration.duckdb_warehouse import transaction
 
 EXCHANGE_RATES_FILE = Path(settlement.__file__).parent / "reference" / "exchange_rates.csv"
 

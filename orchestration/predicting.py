@@ -4,36 +4,34 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-import duckdb
 import pandas as pd
 import pyarrow as pa
 
 from ml import churn, ltv, registry, schema, segments, splits
 from orchestration.settings import Settings
 from orchestration.state import State, utc_now
-from orchestration.warehouse import transaction, write_table
+from orchestration.warehouse import Connection, write_table
 
 MODELS = (churn, ltv, segments)
+LABELS = "select * from features.customer_labels order by customer_id, as_of_date"
 PARAMETERS = {"churn": churn.ChurnParams, "ltv": ltv.LtvParams, "segments": segments.SegmentParams}
 
 
-def read_features(connection: duckdb.DuckDBPyConnection, *, latest_only: bool = False) -> pd.DataFrame:
+def read_features(connection: Connection, *, latest_only: bool = False) -> pd.DataFrame:
     """features.customer_features as a frame; only the run's own date where `latest_only`."""
     where = "where as_of_date = (select max(as_of_date) from control.feature_dates)" if latest_only else ""
     query = f"select * from features.customer_features {where} order by customer_id, as_of_date"
-    frame: pd.DataFrame = connection.sql(query).df()
+    frame: pd.DataFrame = connection.arrow(query).to_pandas(date_as_object=False)
     return frame
 
 
-def train(
-    connection: duckdb.DuckDBPyConnection, model: str, *, settings: Settings, state: State, as_of: datetime
-) -> dict[str, Any]:
+def train(connection: Connection, model: str, *, settings: Settings, state: State, as_of: datetime) -> dict[str, Any]:
     """Train one model on the labelled rows, keep its files, make it the champion in the registry; returns its row there.
 
     Raises ml's ModelError with one sentence where history is too short or the rows cannot teach anything.
     """
     module = {each.MODEL: each for each in MODELS}[model]
-    labels = connection.sql("select * from features.customer_labels order by customer_id, as_of_date").df()
+    labels = connection.arrow(LABELS).to_pandas(date_as_object=False)
     rows = schema.training_rows(read_features(connection), labels)
     trained = module.train(rows, splits.time_split(labels), PARAMETERS[model](seed=settings.seed))
     saved = registry.save(trained, settings.models)
@@ -42,7 +40,7 @@ def train(
     return card
 
 
-def score(connection: duckdb.DuckDBPyConnection, model: str, *, settings: Settings, state: State) -> pd.DataFrame:
+def score(connection: Connection, model: str, *, settings: Settings, state: State) -> pd.DataFrame:
     """Score today's customers with the champion and replace the model's table in `predictions`; returns the rows written."""
     module = {each.MODEL: each for each in MODELS}[model]
     champion = next((card for card in state.model_cards() if card["model"] == model and card["is_champion"]), None)
@@ -55,13 +53,13 @@ def score(connection: duckdb.DuckDBPyConnection, model: str, *, settings: Settin
         )
         scores = module.score(artefact, read_features(connection, latest_only=True))
         scores["model_version"] = champion["version"]
-    with transaction(connection):
+    with connection.transaction():
         _write(connection, module.TABLE, scores, columns)
         write_model_versions(connection, state)
     return scores
 
 
-def write_model_versions(connection: duckdb.DuckDBPyConnection, state: State) -> None:
+def write_model_versions(connection: Connection, state: State) -> None:
     """Copy the registry into predictions.model_versions."""
     columns = schema.PREDICTIONS["model_versions"]
     cards = pd.DataFrame(state.model_cards(), columns=list(columns))
@@ -70,6 +68,6 @@ def write_model_versions(connection: duckdb.DuckDBPyConnection, state: State) ->
     _write(connection, "model_versions", cards, columns)
 
 
-def _write(connection: duckdb.DuckDBPyConnection, table: str, frame: pd.DataFrame, columns: Mapping[str, str]) -> None:
+def _write(connection: Connection, table: str, frame: pd.DataFrame, columns: Mapping[str, str]) -> None:
     rows = pa.Table.from_pandas(frame[list(columns)], preserve_index=False)
     write_table(connection, f"predictions.{table}", rows, columns)

@@ -6,19 +6,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import redis
 
 from activation.embedded_redis import EmbeddedRedis
 from activation.errors import ActivationError, StalePublisherError
 from activation.publisher import publish_audience, publish_profiles
 from orchestration.errors import NothingServedError
-from orchestration.serving import open_served, serve_newest_build
 from orchestration.settings import Settings
 from orchestration.state import AudienceVersion, State, utc_now
 from orchestration.transform import AudienceDefinition, audience_definitions, read_manifest
-from orchestration.warehouse import first_row, tables_of
+from orchestration.warehouse import NEWEST_BUILD, Connection, Warehouse, first_row, tables_of
 
 PROFILES = "profiles"
 """The profiles are published like an audience: versioned, as a diff, by the same sensor."""
@@ -54,21 +53,21 @@ def online_store(settings: Settings) -> Iterator[redis.Redis]:
         yield client
 
 
-def register_changes(settings: Settings, state: State, *, wait: bool = True) -> list[AudienceVersion]:
+def register_changes(warehouse: Warehouse, state: State, *, wait: bool = True) -> list[AudienceVersion]:
     """Serve the newest whole build, if there is a new one, and write a version for everything whose definition or content changed.
 
     Notices an analyst's own `dbt build` as well as Weft's passes. Registering the same build twice changes nothing.
     """
-    serve_newest_build(settings, wait=wait)
+    warehouse.serve_newest_build(wait=wait)
     try:
-        with open_served(settings) as served:
+        with warehouse.open_served() as served:
             return _register(served, state)
     except NothingServedError:
         return []
 
 
-def _register(served: duckdb.DuckDBPyConnection, state: State) -> list[AudienceVersion]:
-    build = first_row(served, "select build_id, as_of from control.builds order by completed_at desc limit 1")
+def _register(served: Connection, state: State) -> list[AudienceVersion]:
+    build = first_row(served, NEWEST_BUILD)
     assert build is not None, "a served build has its row in control.builds"
     build_id, as_of = build
     existing = tables_of(served, "audiences")
@@ -94,22 +93,25 @@ def _profiles_definition() -> AudienceDefinition:
     return AudienceDefinition(PROFILES, "Customer profiles with their audiences", "contract-1", {})
 
 
-def _content(served: duckdb.DuckDBPyConnection, audience: str) -> tuple[int, str]:
+def _content(served: Connection, audience: str) -> tuple[int, str]:
     """Row count and an order-independent hash of an audience's members, or of the profiles with their audiences and identifiers."""
     if audience != PROFILES:
         query = f"select customer_id as line from audiences.{audience}"
     else:
         query = (
             f"select cast(p as varchar) as line from ({profiles_query(served)}) as p "
-            f"union all select cast(i as varchar) from ({IDENTIFIERS_QUERY}) as i"
+            f"union all select cast(i as varchar) as line from ({IDENTIFIERS_QUERY}) as i"
         )
-    row = first_row(
-        served,
-        f"select count(*), coalesce(sum(cast(md5_number_lower(line) as hugeint)), 0) from ({query})",
-    )
+    row = first_row(served, f"select count(*), coalesce(sum({LINE_HASH[served.dialect]}), 0) from ({query}) as lines")
     assert row is not None
     return int(row[0]), hashlib.sha256(f"{row[0]}:{row[1]}".encode()).hexdigest()
 
+
+LINE_HASH = {
+    "duckdb": "cast(md5_number_lower(line) as hugeint)",
+    "postgres": "cast(cast('x' || substr(md5(line), 1, 16) as bit(64)) as bigint)",
+}
+"""64 bits of a text's MD5 as a number, which add up to the same in whatever order the lines come."""
 
 IDENTIFIERS_QUERY = """
     select identifier_type, identifier_value, customer_id from identity.nodes where customer_id is not null
@@ -119,17 +121,18 @@ IDENTIFIERS_QUERY = """
 """Every identifier's customer; ids of merged customers lead to the living one."""
 
 
-def profiles_query(served: duckdb.DuckDBPyConnection) -> str:
-    """The profiles as published: audiences.profiles and the sorted names of the audiences a customer is in."""
+def profiles_query(served: Connection) -> str:
+    """The profiles as published: audiences.profiles and the sorted names of the audiences a customer is in, with commas between."""
     existing = tables_of(served, "audiences")
     names = [definition.name for definition in audience_definitions(read_manifest()) if definition.name in existing]
     members = " union all ".join(f"select customer_id, '{name}' as audience from audiences.{name}" for name in names)
-    members = members or "select null::varchar as customer_id, null::varchar as audience where false"
+    members = members or "select cast(null as varchar) as customer_id, cast(null as varchar) as audience where false"
     return f"""
-        select profiles.*, coalesce(memberships.audiences, []::varchar[]) as audiences
+        select profiles.*, coalesce(memberships.audiences, '') as audiences
         from audiences.profiles as profiles
-        left join (select customer_id, list_sort(list(audience)) as audiences from ({members}) group by customer_id) as memberships
-            on profiles.customer_id = memberships.customer_id
+        left join (
+            select customer_id, string_agg(audience, ',' order by audience) as audiences from ({members}) as members group by customer_id
+        ) as memberships on profiles.customer_id = memberships.customer_id
     """
 
 
@@ -152,14 +155,16 @@ def pending_versions(state: State, *, after: int, now: datetime) -> list[tuple[A
     return pending
 
 
-def publish(settings: Settings, state: State, version: AudienceVersion, *, attempt: int) -> Publication:
+def publish(
+    settings: Settings, warehouse: Warehouse, state: State, version: AudienceVersion, *, attempt: int
+) -> Publication:
     """Publish one registered version from the build it was registered in. Raises ActivationError where Redis refuses or is gone.
 
     A version that a newer one has overtaken, or whose build is no longer kept, is superseded: the newer one has what readers need.
     """
     state.record_publication(version.audience, version.version, attempt, REQUESTED)
     try:
-        with online_store(settings) as client, open_served(settings, version.build_id) as served:
+        with online_store(settings) as client, warehouse.open_served(version.build_id) as served:
             publication = _publish(client, served, settings, version)
     except (StalePublisherError, NothingServedError) as overtaken:
         state.record_publication(version.audience, version.version, attempt, SUPERSEDED, str(overtaken))
@@ -171,16 +176,14 @@ def publish(settings: Settings, state: State, version: AudienceVersion, *, attem
     return publication
 
 
-def _publish(
-    client: redis.Redis, served: duckdb.DuckDBPyConnection, settings: Settings, version: AudienceVersion
-) -> Publication:
+def _publish(client: redis.Redis, served: Connection, settings: Settings, version: AudienceVersion) -> Publication:
     if version.audience == PROFILES:
         report = publish_profiles(
             client,
             version=version.version,
             build=version.seq,
-            profiles=served.sql(profiles_query(served)).to_arrow_table(),
-            identifiers=served.sql(IDENTIFIERS_QUERY).to_arrow_table(),
+            profiles=_with_lists(served.arrow(profiles_query(served))),
+            identifiers=served.arrow(IDENTIFIERS_QUERY),
             as_of=version.as_of,
             snapshot=settings.home / "published" / "profiles.parquet",
             published_at=utc_now(),
@@ -188,7 +191,7 @@ def _publish(
         changed, removed = report.profiles_written, report.profiles_removed
         count, mode = report.count, report.mode
     else:
-        members: pa.Table = served.sql(f"select customer_id from audiences.{version.audience}").to_arrow_table()
+        members = served.arrow(f"select customer_id from audiences.{version.audience}")
         audience_report = publish_audience(
             client,
             name=version.audience,
@@ -205,3 +208,10 @@ def _publish(
         f"{version.audience} v{version.version}: {count:,} in all, {changed:,} written, {removed:,} removed ({mode})"
     )
     return Publication(version.audience, version.version, PUBLISHED, mode, count, changed, removed, sentence)
+
+
+def _with_lists(profiles: pa.Table) -> pa.Table:
+    """The column of audiences as lists: what no audience holds has an empty one."""
+    names = profiles["audiences"]
+    lists = pc.if_else(pc.equal(names, ""), pa.scalar([], pa.list_(pa.string())), pc.split_pattern(names, ","))
+    return profiles.set_column(profiles.schema.get_field_index("audiences"), "audiences", lists)

@@ -3,7 +3,6 @@
 from orchestration.clock import PINNED_CLOCK
 from orchestration.errors import NothingServedError
 from orchestration.resources import Platform
-from orchestration.serving import open_served, served_build
 from orchestration.transform import audience_definitions, prepare_manifest, read_manifest
 from orchestration.warehouse import scalar
 
@@ -12,19 +11,19 @@ def status_rows(platform: Platform) -> list[tuple[str, str]]:
     """Pairs of what and how it stands, for a table."""
     settings, state = platform.settings, platform.state
     prepare_manifest(settings)
-    size = settings.warehouse_path.stat().st_size / 1e6 if settings.warehouse_path.exists() else 0
+    size = (platform.warehouse.size_bytes() or 0) / 1e6
     rows = [
         ("home", str(settings.home)),
         (
             "warehouse",
-            f"{settings.warehouse_path.name}, {size:,.0f} MB" if size else "empty: run `weft import` or `weft demo`",
+            f"{platform.warehouse.dialect}, {size:,.0f} MB" if size else "empty: run `weft import` or `weft demo`",
         ),
         ("pinned clock", state.setting(PINNED_CLOCK) or "none: runs look back from now"),
     ]
     try:
-        with open_served(settings) as served:
+        with platform.warehouse.open_served() as served:
             rows += [
-                ("served build", str(served_build(settings))),
+                ("served build", str(platform.warehouse.served_build())),
                 ("as of", str(scalar(served, "select as_of from control.current_run"))),
             ]
             rows += [(table, f"{scalar(served, f'select count(*) from {table}'):,} rows") for table in SHOWN_TABLES]

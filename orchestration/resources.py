@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from identity.rules import Rules, load_rules
+from orchestration.duckdb_warehouse import DuckDBWarehouse
 from orchestration.settings import Settings, load_settings
 from orchestration.state import State
+from orchestration.warehouse import Warehouse
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,11 @@ class Platform:
     def state(self) -> State:
         """Operator state."""
         return State(self.settings.state_url)
+
+    @cached_property
+    def warehouse(self) -> Warehouse:
+        """The warehouse that WEFT_TARGET names."""
+        return DuckDBWarehouse(self.settings.warehouse_path, self.settings.served)
 
     @cached_property
     def rules(self) -> Rules:

@@ -12,7 +12,6 @@ from orchestration.errors import NothingServedError
 from orchestration.publishing import PROFILES, pending_versions, register_changes
 from orchestration.resources import Platform
 from orchestration.schedules import publish, refresh
-from orchestration.serving import open_served
 from orchestration.state import utc_now
 
 PUBLISHED_NAMES = {PROFILES, *AUDIENCE_NAMES}
@@ -29,7 +28,7 @@ def audience_changed(
     First registers what changed without us, an analyst's own `dbt build` included. The cursor is the last version seen; the run
     key is audience, version and try, so that neither a restart nor a repeated tick publishes twice or skips one.
     """
-    register_changes(platform.settings, platform.state, wait=False)
+    register_changes(platform.warehouse, platform.state, wait=False)
     cursor = int(context.cursor or 0)
     pending = pending_versions(platform.state, after=cursor, now=utc_now())
     for version, attempt in pending:
@@ -76,11 +75,9 @@ def inbox_changed(
 def _landed(platform: Platform) -> set[str]:
     """Files of the inbox, as `mapping/name`, that the served build has landed."""
     try:
-        with open_served(platform.settings) as served:
-            return {
-                f"{mapping}/{origin}"
-                for mapping, origin in served.execute("select mapping, origin from raw.landings").fetchall()
-            }
+        with platform.warehouse.open_served() as served:
+            landed = served.rows("select mapping, origin from raw.landings")
+            return {f"{mapping}/{origin}" for mapping, origin in landed}
     except NothingServedError:
         return set()
 

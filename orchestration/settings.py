@@ -3,8 +3,9 @@
 import os
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from orchestration.errors import SettingsError
@@ -18,8 +19,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="WEFT_", env_file=PROJECT_ROOT / ".env", extra="ignore", frozen=True)
 
     home: Path = PROJECT_ROOT / ".weft"
-    target: str = "duckdb"
+    target: Literal["duckdb", "postgres"] = "duckdb"
     duckdb_path: Path | None = None
+    postgres_url: SecretStr | None = None
     reporting_currency: str = "EUR"
     identity_rules: Path | None = None
     installation_salt: str | None = None
@@ -55,7 +57,9 @@ class Settings(BaseSettings):
 
     @cached_property
     def state_url(self) -> str:
-        """SQLAlchemy address of the operator state."""
+        """SQLAlchemy address of the operator state: the schema weft_state of a PostgreSQL warehouse, else a file under home."""
+        if self.target == "postgres" and self.postgres_url:
+            return self.postgres_url.get_secret_value()
         return f"sqlite:///{self.home / 'state.sqlite'}"
 
     def dbt_environment(self) -> dict[str, str]:
@@ -76,9 +80,13 @@ def load_settings(**overrides: object) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"]).upper()
-        raise SettingsError(f"The setting WEFT_{name} cannot be used: {first['msg']}; see .env.example.") from None
-    if settings.target != "duckdb":
-        raise SettingsError(f"WEFT_TARGET={settings.target} is not supported yet; use duckdb.")
+        raise SettingsError(
+            f"The setting WEFT_{name.removeprefix('WEFT_')} cannot be used: {first['msg']}; see .env.example."
+        ) from None
+    if settings.target == "postgres" and settings.postgres_url is None:
+        raise SettingsError(
+            "WEFT_TARGET=postgres needs WEFT_POSTGRES_URL, such as postgresql://user:password@host:5432/weft."
+        )
     settings.home.mkdir(parents=True, exist_ok=True)
     return settings
 

@@ -99,6 +99,13 @@ class State:
         with self._begin() as connection:
             return connection.scalar(sa.select(installation.c.value).where(installation.c.name == name))
 
+    def setting_or(self, name: str, default: str) -> str:
+        """One value that belongs to this installation; the first answer, if it was the default, is kept for ever."""
+        value = self.setting(name)
+        if value is None:
+            self.remember(name, default)
+        return value or default
+
     def remember(self, name: str, value: str) -> None:
         """Set one value of this installation."""
         with self._begin() as connection:

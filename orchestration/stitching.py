@@ -3,19 +3,16 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from identity import tables
 from identity.engine import Statistics, resolve
 from identity.rules import Rules
-from orchestration.warehouse import read_table, transaction, write_table
-
-SQL_TYPES = {pa.string(): "varchar", pa.int64(): "bigint", pa.bool_(): "boolean", pa.timestamp("us"): "timestamp"}
+from orchestration.warehouse import SQL_TYPES, Connection, create_table, write_table
 
 
-def stitch(connection: duckdb.DuckDBPyConnection, *, rules: Rules, dates: Sequence[datetime], salt: str) -> Statistics:
+def stitch(connection: Connection, *, rules: Rules, dates: Sequence[datetime], salt: str) -> Statistics:
     """Decide who is who at every date in use, and write memberships, ledger, history and hot identifiers: all or nothing.
 
     Reads identity.identifiers, evidence and evidence_identifiers. Cost grows with evidence times dates.
@@ -31,7 +28,7 @@ def stitch(connection: duckdb.DuckDBPyConnection, *, rules: Rules, dates: Sequen
         dates=dates,
         salt=salt,
     )
-    with transaction(connection):
+    with connection.transaction():
         _write(connection, "identity.memberships", resolution.memberships, tables.MEMBERSHIPS)
         _write(connection, "identity.customer_ids", resolution.new_ledger_rows, tables.LEDGER, append=True)
         _write(
@@ -45,34 +42,30 @@ def stitch(connection: duckdb.DuckDBPyConnection, *, rules: Rules, dates: Sequen
     return resolution.statistics
 
 
-def _new_merges(connection: duckdb.DuckDBPyConnection, merges: pa.Table) -> pa.Table:
+def _new_merges(connection: Connection, merges: pa.Table) -> pa.Table:
     """Rows of the history that it does not hold yet: a rebuild from nothing finds the same merges again."""
-    known = read_table(connection, "identity.merge_history", "merge_id")["merge_id"]
+    known = connection.arrow("select merge_id from identity.merge_history")["merge_id"]
     return merges.filter(pc.invert(pc.is_in(merges["merge_id"], value_set=known.combine_chunks())))
 
 
-def ensure_engine_tables(connection: duckdb.DuckDBPyConnection) -> None:
+def ensure_engine_tables(connection: Connection) -> None:
     """Create the engine's tables where they are missing."""
-    connection.execute("create schema if not exists identity")
     for table, schema in (
         ("memberships", tables.MEMBERSHIPS),
         ("customer_ids", tables.LEDGER),
         ("merge_history", tables.MERGE_HISTORY),
         ("hot_identifiers", tables.HOT_IDENTIFIERS),
     ):
-        columns = ", ".join(f"{name} {type_}" for name, type_ in _columns(schema).items())
-        connection.execute(f"create table if not exists identity.{table} ({columns})")
+        create_table(connection, f"identity.{table}", _columns(schema))
 
 
 def _columns(schema: pa.Schema) -> dict[str, str]:
     return {field.name: SQL_TYPES[field.type] for field in schema}
 
 
-def _read(connection: duckdb.DuckDBPyConnection, table: str, schema: pa.Schema) -> pa.Table:
-    return read_table(connection, table, ", ".join(schema.names))
+def _read(connection: Connection, table: str, schema: pa.Schema) -> pa.Table:
+    return connection.arrow(f"select {', '.join(schema.names)} from {table}")
 
 
-def _write(
-    connection: duckdb.DuckDBPyConnection, table: str, rows: pa.Table, schema: pa.Schema, *, append: bool = False
-) -> None:
+def _write(connection: Connection, table: str, rows: pa.Table, schema: pa.Schema, *, append: bool = False) -> None:
     write_table(connection, table, rows, _columns(schema), append=append)

@@ -39,9 +39,18 @@ class AudienceDefinition:
     meta: dict[str, Any]
 
 
-def dbt_build(settings: Settings, *, select: Sequence[str], exclude: Sequence[str] = (), quiet: bool = False) -> None:
+def dbt_build(
+    settings: Settings,
+    *,
+    select: Sequence[str],
+    exclude: Sequence[str] = (),
+    quiet: bool = False,
+    from_nothing: bool = False,
+) -> None:
     """`dbt build` of the selected models and their tests. Raises BuildError where a model or test fails."""
     arguments = ["build", "--select", *select, "--vars", PASS_VARS, "--exclude-resource-type", "unit_test"]
+    if from_nothing:
+        arguments.append("--full-refresh")
     if exclude:
         arguments += ["--exclude", *exclude]
     run_dbt(settings, arguments, quiet=quiet)

@@ -2,17 +2,16 @@
 
 from pathlib import Path
 
-import duckdb
+import pyarrow.parquet as pq
 
-from orchestration.warehouse import transaction
+from orchestration.warehouse import SQL_TYPES, Connection, write_table
 
 
-def load_truth(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
+def load_truth(connection: Connection, folder: Path) -> None:
     """Replace truth.people, truth.identifiers and truth.event_owners with the Parquet files of a simulation's folder."""
-    connection.execute("create schema if not exists truth")
-    with transaction(connection):
+    with connection.transaction():
         for table in ("people", "identifiers", "event_owners"):
-            connection.execute(
-                f"create or replace table truth.{table} as select * from read_parquet(?)",
-                [str(folder / f"{table}.parquet")],
+            rows = pq.read_table(folder / f"{table}.parquet")
+            write_table(
+                connection, f"truth.{table}", rows, {field.name: SQL_TYPES[field.type] for field in rows.schema}
             )

@@ -1,74 +1,82 @@
-"""The warehouse: one writer at a time behind one lock, readers on a served copy, tables in and out as Arrow."""
+"""The warehouse as the platform sees it: one writer at a time, readers on whole builds, tables in and out as Arrow.
 
-import logging
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+DuckDB and PostgreSQL stand behind the same two protocols; SQL written against them is standard SQL with `?` for values.
+"""
 
-import duckdb
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
 import pyarrow as pa
-from filelock import FileLock, Timeout
 
-log = logging.getLogger(__name__)
-
-PATIENCE_SECONDS = 3.0
+KEEP_BUILDS = 3
+"""Whole builds that stay readable: the one that is served, and those that a publication in progress may still read."""
 
 
-def lock_path(warehouse: Path) -> Path:
-    """The lock that every writer of this warehouse queues on, an analyst's dbt included."""
-    return warehouse.with_name(warehouse.name + ".lock")
+class Connection(Protocol):
+    """One open connection. Values go in as parameters, marked `?`."""
+
+    @property
+    def dialect(self) -> str:
+        """duckdb or postgres."""
+
+    def execute(self, sql: str, parameters: Sequence[object] = ()) -> None:
+        """Run one statement whose answer nobody reads."""
+
+    def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """All rows of a query."""
+
+    def arrow(self, sql: str) -> pa.Table:
+        """All rows of a query as Arrow."""
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """All of the block or nothing of it."""
+
+    def append(self, table: str, rows: pa.Table) -> None:
+        """Add Arrow rows to an existing table, by the names of their columns."""
 
 
-@contextmanager
-def writer_lock(warehouse: Path, *, wait: bool = True) -> Iterator[bool]:
-    """Hold the writer's lock; yields False at once where `wait` is off and somebody else writes.
+class Warehouse(Protocol):
+    """Where events, models and builds are."""
 
-    The kernel frees the lock when its process dies, so a killed run never keeps the next one out.
-    """
-    warehouse.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(lock_path(warehouse), thread_local=False)
-    try:
-        lock.acquire(timeout=PATIENCE_SECONDS if wait else 0)
-    except Timeout:
-        if not wait:
-            yield False
-            return
-        log.warning("Another run is writing to the warehouse; waiting for it to finish.")
-        lock.acquire()
-    try:
-        yield True
-    finally:
-        lock.release()
+    @property
+    def dialect(self) -> str:
+        """duckdb or postgres."""
 
+    def writer(self) -> AbstractContextManager[Connection]:
+        """The one writing connection: waits for whoever writes now, and lets the next one in when it closes."""
 
-@contextmanager
-def open_writer(warehouse: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """The one writing connection; closed (and the lock freed) at the end of the block."""
-    with writer_lock(warehouse), duckdb.connect(str(warehouse)) as connection:
-        connection.execute("set timezone = 'UTC'")
-        yield connection
+    def dbt_turn(self) -> AbstractContextManager[None]:
+        """What the platform holds while its own dbt process writes."""
 
+    def serve_newest_build(self, *, wait: bool = True) -> str | None:
+        """Let readers see the newest whole build; its id where it is a new one.
 
-@contextmanager
-def transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    """All of the block or nothing of it."""
-    connection.execute("begin")
-    try:
-        yield
-    except BaseException:
-        connection.execute("rollback")
-        raise
-    connection.execute("commit")
+        None where it is served already, where there is none, or where `wait` is off and somebody writes right now.
+        """
+
+    def served_build(self) -> str | None:
+        """Id of the build that readers see."""
+
+    def open_served(self, build_id: str | None = None) -> AbstractContextManager[Connection]:
+        """A read-only connection to a served build, by default the current one. Raises NothingServedError."""
+
+    def size_bytes(self) -> int | None:
+        """How big the warehouse is; None where there is none yet."""
 
 
-def read_table(connection: duckdb.DuckDBPyConnection, table: str, columns: str = "*") -> pa.Table:
-    """A whole table as Arrow."""
-    return connection.sql(f"select {columns} from {table}").to_arrow_table()
+SQL_TYPES = {
+    pa.string(): "varchar",
+    pa.int64(): "bigint",
+    pa.float64(): "float8",
+    pa.bool_(): "boolean",
+    pa.timestamp("us"): "timestamp",
+}
+"""Column types of tables that come as Arrow."""
 
 
 def write_table(
-    connection: duckdb.DuckDBPyConnection,
+    connection: Connection,
     table: str,
     rows: pa.Table,
     columns: Mapping[str, str],
@@ -76,40 +84,40 @@ def write_table(
     append: bool = False,
 ) -> None:
     """Write Arrow rows into `schema.table` whose columns and types are given; replaces what was there unless `append`."""
-    schema = table.partition(".")[0]
-    declared = ", ".join(f"{name} {type_}" for name, type_ in columns.items())
-    connection.execute(f"create schema if not exists {schema}")
-    connection.execute(f"create table if not exists {table} ({declared})")
+    create_table(connection, table, columns)
     if not append:
         connection.execute(f"delete from {table}")
-    names = ", ".join(columns)
-    connection.register("rows_to_write", rows)
-    try:
-        connection.execute(f"insert into {table} ({names}) select {names} from rows_to_write")
-    finally:
-        connection.unregister("rows_to_write")
+    connection.append(table, rows.select(list(columns)))
 
 
-def first_row(
-    connection: duckdb.DuckDBPyConnection, query: str, parameters: Sequence[object] = ()
-) -> tuple[Any, ...] | None:
+def create_table(connection: Connection, table: str, columns: Mapping[str, str]) -> None:
+    """Create `schema.table` (and its schema) where it is missing."""
+    declared = ", ".join(f"{name} {type_}" for name, type_ in columns.items())
+    connection.execute(f"create schema if not exists {table.partition('.')[0]}")
+    connection.execute(f"create table if not exists {table} ({declared})")
+
+
+def first_row(connection: Connection, query: str, parameters: Sequence[object] = ()) -> tuple[Any, ...] | None:
     """The first row of a query, None where it has none."""
-    rows: list[tuple[Any, ...]] = connection.execute(query, list(parameters)).fetchall()
+    rows = connection.rows(query, parameters)
     return rows[0] if rows else None
 
 
-def scalar(connection: duckdb.DuckDBPyConnection, query: str, parameters: Sequence[object] = ()) -> Any:
+def scalar(connection: Connection, query: str, parameters: Sequence[object] = ()) -> Any:
     """The first value of the first row of a query, None where it has no row."""
     row = first_row(connection, query, parameters)
     return row[0] if row else None
 
 
-def row_count(connection: duckdb.DuckDBPyConnection, table: str) -> int:
+def row_count(connection: Connection, table: str) -> int:
     """Rows of `schema.table`."""
     return int(scalar(connection, f"select count(*) from {table}"))
 
 
-def tables_of(connection: duckdb.DuckDBPyConnection, schema: str) -> set[str]:
+def tables_of(connection: Connection, schema: str) -> set[str]:
     """Names of the tables and views of a schema."""
     query = "select table_name from information_schema.tables where table_schema = ?"
-    return {name for (name,) in connection.execute(query, [schema]).fetchall()}
+    return {name for (name,) in connection.rows(query, [schema])}
+
+
+NEWEST_BUILD = "select build_id, as_of from control.builds order by completed_at desc limit 1"

@@ -23,11 +23,10 @@ from orchestration.publishing import (
     register_changes,
 )
 from orchestration.resources import Platform
-from orchestration.serving import open_served, served_build
 from orchestration.settings import export_for_tools
 from orchestration.state import utc_now
 from orchestration.transform import DBT, DBT_PROJECT, audience_definitions, read_manifest
-from orchestration.warehouse import first_row, open_writer, row_count, scalar
+from orchestration.warehouse import first_row, row_count, scalar
 
 EVENTS = 20_000
 
@@ -54,7 +53,7 @@ def shop(home: Path, redis_url: str) -> Shop:
     folder = home / "simulated" / "shop"
     simulate_once(config, folder)
     put_into_inbox(folder, platform.settings.inbox)
-    with open_writer(platform.settings.warehouse_path) as connection:
+    with platform.warehouse.writer() as connection:
         load_truth(connection, folder / "truth")
     from orchestration.passes import run_pass
 
@@ -62,13 +61,13 @@ def shop(home: Path, redis_url: str) -> Shop:
 
 
 def test_every_simulated_event_is_in_the_warehouse_once_and_bad_rows_are_kept_with_their_bytes(shop: Shop) -> None:
-    with open_served(shop.platform.settings) as served:
+    with shop.platform.warehouse.open_served() as served:
         events, keys = first_row(served, "select count(*), count(distinct (source, message_id)) from raw.events") or (
             0,
             0,
         )
         owned = pq.read_table(shop.simulated / "truth" / "event_owners.parquet").num_rows
-        rejected = served.execute("select source, reason, payload from raw.rejected_events").fetchall()
+        rejected = served.rows("select source, reason, payload from raw.rejected_events")
     bad = pq.read_table(shop.simulated / "truth" / "bad_rows.parquet").to_pylist()
     assert events == keys == owned
     assert sorted((source, reason) for source, reason, _ in rejected) == sorted((b["source"], b["reason"]) for b in bad)
@@ -76,7 +75,7 @@ def test_every_simulated_event_is_in_the_warehouse_once_and_bad_rows_are_kept_wi
 
 
 def test_the_books_of_landing_balance(shop: Shop) -> None:
-    with open_served(shop.platform.settings) as served:
+    with shop.platform.warehouse.open_served() as served:
         read, accepted, rest = first_row(
             served,
             "select sum(rows_read), sum(accepted), sum(rejected + duplicates + conflicts) from raw.landings",
@@ -87,7 +86,7 @@ def test_the_books_of_landing_balance(shop: Shop) -> None:
 
 
 def test_identity_never_joins_bots_to_people_and_every_identifier_has_one_customer(shop: Shop) -> None:
-    with open_served(shop.platform.settings) as served:
+    with shop.platform.warehouse.open_served() as served:
         doubled = scalar(
             served,
             "select count(*) from (select identifier_id from identity.memberships where known_to is null "
@@ -103,7 +102,7 @@ def test_identity_never_joins_bots_to_people_and_every_identifier_has_one_custom
 
 
 def test_revenue_of_customers_adds_up_to_the_orders_minus_the_refunds(shop: Shop) -> None:
-    with open_served(shop.platform.settings) as served:
+    with shop.platform.warehouse.open_served() as served:
         customers = scalar(served, "select sum(net_revenue) from customer_360.customers")
         orders = scalar(served, "select sum(net_amount) from customer_360.orders where customer_id is not null")
         refunds = scalar(served, "select sum(net_amount) from customer_360.refunds where customer_id is not null")
@@ -116,12 +115,10 @@ def test_revenue_of_customers_adds_up_to_the_orders_minus_the_refunds(shop: Shop
 
 
 def test_readers_in_redis_see_what_the_warehouse_built(shop: Shop) -> None:
-    with online_store(shop.platform.settings) as client, open_served(shop.platform.settings) as served:
+    with online_store(shop.platform.settings) as client, shop.platform.warehouse.open_served() as served:
         reader = Reader(client)
         for definition in audience_definitions(read_manifest()):
-            built = {
-                row[0] for row in served.execute(f"select customer_id from audiences.{definition.name}").fetchall()
-            }
+            built = {row[0] for row in served.rows(f"select customer_id from audiences.{definition.name}")}
             assert set(reader.members(definition.name)) == built
         rows = served.sql(profiles_query(served)).to_arrow_table().to_pylist()
         for row in rows[:50]:
@@ -129,10 +126,10 @@ def test_readers_in_redis_see_what_the_warehouse_built(shop: Shop) -> None:
             assert profile is not None
             assert list(profile.audiences) == row["audiences"]
             assert profile.fields.get("order_count") == str(row["order_count"])
-        known = served.execute(
+        known = served.rows(
             "select identifier_type, identifier_value, customer_id from identity.nodes "
             "where customer_id is not null and identifier_type in ('email', 'phone', 'anonymous_id') limit 60"
-        ).fetchall()
+        )
         for kind, value, customer_id in known:
             found = reader.profile(kind, value)
             assert found is not None
@@ -153,12 +150,12 @@ def test_every_stage_says_what_it_did(shop: Shop) -> None:
 def test_a_second_pass_lands_nothing_and_publishes_nothing(shop: Shop) -> None:
     from orchestration.passes import run_pass
 
-    with open_served(shop.platform.settings) as served:
+    with shop.platform.warehouse.open_served() as served:
         before = {
             table: row_count(served, table) for table in ("raw.events", "raw.rejected_events", "identity.customer_ids")
         }
     again = run_pass(shop.platform, as_of=None if shop.report is None else _as_of(shop))
-    with open_served(shop.platform.settings) as served:
+    with shop.platform.warehouse.open_served() as served:
         after = {table: row_count(served, table) for table in before}
     assert again.metadata["raw/events"]["rows_landed"] == 0
     assert after == before
@@ -166,17 +163,17 @@ def test_a_second_pass_lands_nothing_and_publishes_nothing(shop: Shop) -> None:
 
 
 def _as_of(shop: Shop) -> Any:
-    with open_served(shop.platform.settings) as served:
+    with shop.platform.warehouse.open_served() as served:
         return scalar(served, "select as_of from control.current_run")
 
 
 def test_an_analysts_own_dbt_build_is_served_and_noticed_by_the_sensor(shop: Shop, tmp_path: Path) -> None:
     from ingestion.mappings import load_mapping
-    from orchestration.landing import land_file
+    from orchestration.collecting import land_file
 
-    settings, state = shop.platform.settings, shop.platform.state
+    settings, state, warehouse = shop.platform.settings, shop.platform.state, shop.platform.warehouse
     as_of = _as_of(shop)
-    with open_served(settings) as served:
+    with warehouse.open_served() as served:
         cookie, customer_id = first_row(
             served,
             "select identifier_value, customer_id from identity.nodes where identifier_type = 'anonymous_id' and customer_id is not null "
@@ -196,10 +193,10 @@ def test_an_analysts_own_dbt_build_is_served_and_noticed_by_the_sensor(shop: Sho
     ]
     file = tmp_path / "views.ndjson"
     file.write_text("\n".join(json.dumps(view) for view in views), encoding="utf-8")
-    with open_writer(settings.warehouse_path) as connection:
+    with warehouse.writer() as connection:
         assert land_file(connection, path=file, mapping=load_mapping("segment"), landed_at=utc_now()).accepted == 3
 
-    build_before = served_build(settings)
+    build_before = warehouse.served_build()
     newest_before = state.newest_version("active_browsers")
     result = subprocess.run(
         [DBT, "build", "--exclude-resource-type", "unit_test"],
@@ -210,8 +207,8 @@ def test_an_analysts_own_dbt_build_is_served_and_noticed_by_the_sensor(shop: Sho
     )
     assert result.returncode == 0, result.stdout[-3000:]
 
-    registered = {version.audience for version in register_changes(settings, state)}
-    assert served_build(settings) != build_before
+    registered = {version.audience for version in register_changes(warehouse, state)}
+    assert warehouse.served_build() != build_before
     assert {"active_browsers", "profiles"} <= registered
     assert newest_before is not None
     newest = state.newest_version("active_browsers")
@@ -221,14 +218,14 @@ def test_an_analysts_own_dbt_build_is_served_and_noticed_by_the_sensor(shop: Sho
     assert ("active_browsers", newest.version) in pending
     with online_store(settings) as client:
         assert not Reader(client).is_member("active_browsers", customer_id)
-        report = publish(settings, state, newest, attempt=1)
+        report = publish(settings, warehouse, state, newest, attempt=1)
         assert report.mode == "diff"
         assert report.changed == 1
         assert Reader(client).is_member("active_browsers", customer_id)
 
 
 def test_a_dead_redis_fails_the_publication_and_the_next_try_completes_it(shop: Shop) -> None:
-    settings, state = shop.platform.settings, shop.platform.state
+    settings, state, warehouse = shop.platform.settings, shop.platform.state, shop.platform.warehouse
     version = state.newest_version("high_value")
     assert version is not None
     state.register_version(
@@ -243,7 +240,7 @@ def test_a_dead_redis_fails_the_publication_and_the_next_try_completes_it(shop: 
     assert newest is not None
     dead = settings.model_copy(update={"redis_url": "redis://:secret@127.0.0.1:1/0"})
     with pytest.raises(PublicationError) as failure:
-        publish(dead, state, newest, attempt=1)
+        publish(dead, warehouse, state, newest, attempt=1)
     assert "secret" not in str(failure.value)
     attempt, status, _ = state.last_publication("high_value", newest.version) or (0, "", None)
     assert (attempt, status) == (1, FAILED)
@@ -253,27 +250,27 @@ def test_a_dead_redis_fails_the_publication_and_the_next_try_completes_it(shop: 
     later = utc_now() + timedelta(minutes=5)
     [(again, attempt)] = [(v, a) for v, a in pending_versions(state, after=newest.seq, now=later) if v == newest]
     assert attempt == 2
-    assert publish(settings, state, again, attempt=attempt).status == PUBLISHED
+    assert publish(settings, warehouse, state, again, attempt=attempt).status == PUBLISHED
     with online_store(settings) as client:
         assert Reader(client).audience("high_value").version == newest.version
 
 
 def test_the_warehouse_admits_one_writer_and_readers_never_wait(shop: Shop) -> None:
-    settings = shop.platform.settings
-    with open_writer(settings.warehouse_path), open_served(settings) as served:
+    warehouse = shop.platform.warehouse
+    with warehouse.writer(), warehouse.open_served() as served:
         assert row_count(served, "customer_360.customers") > 0
-        build = served_build(settings)
-        register_changes(settings, shop.platform.state, wait=False)
-        assert served_build(settings) == build
+        build = warehouse.served_build()
+        register_changes(warehouse, shop.platform.state, wait=False)
+        assert warehouse.served_build() == build
 
 
 def test_no_personal_value_is_in_metadata_or_logs_of_a_pass(shop: Shop) -> None:
-    with open_served(shop.platform.settings) as served:
+    with shop.platform.warehouse.open_served() as served:
         values = [
             row[0]
-            for row in served.execute(
+            for row in served.rows(
                 "select identifier_value from identity.nodes where identifier_type in ('email', 'phone')"
-            ).fetchall()
+            )
         ]
     shown = (
         json.dumps(shop.report.metadata, default=str) + (shop.platform.settings.home / "logs" / "pass.log").read_text()
@@ -283,7 +280,7 @@ def test_no_personal_value_is_in_metadata_or_logs_of_a_pass(shop: Shop) -> None:
 
 
 def test_predictions_cover_every_customer_with_features_and_stay_in_bounds(shop: Shop) -> None:
-    with open_served(shop.platform.settings) as served:
+    with shop.platform.warehouse.open_served() as served:
         if not row_count(served, "predictions.churn_scores"):
             pytest.skip("20,000 events were too few to train on")
         buyers = scalar(
@@ -299,21 +296,19 @@ def test_predictions_cover_every_customer_with_features_and_stay_in_bounds(shop:
 
 def test_features_of_a_past_date_do_not_change_when_the_future_is_cut_off(shop: Shop) -> None:
     """Point-in-time: every past feature row is what a warehouse that ended on that date would have given."""
-    with open_served(shop.platform.settings) as served, duckdb.connect() as alone:
-        [(date, as_of)] = served.execute(
-            "select as_of_date, as_of from control.feature_dates order by as_of_date limit 1"
-        ).fetchall()
-        orders = served.execute(
+    with shop.platform.warehouse.open_served() as served, duckdb.connect() as alone:
+        [(date, as_of)] = served.rows("select as_of_date, as_of from control.feature_dates order by as_of_date limit 1")
+        orders = served.rows(
             "select count(*), coalesce(sum(net_amount), 0) from customer_360.orders as o "
             "join features.known_evidence as e on o.evidence_id = e.evidence_id and e.as_of = ? "
             "where o.known_at < ? and o.ordered_at < ?",
             [as_of, as_of, as_of],
-        ).fetchall()[0]
-        features = served.execute(
+        )[0]
+        features = served.rows(
             "select coalesce(sum(order_count), 0), coalesce(sum(net_revenue + refund_share * average_order_value * order_count), 0) "
             "from features.customer_features where as_of_date = ?",
             [date],
-        ).fetchall()[0]
+        )[0]
         alone.execute("select 1")
     assert features[0] == orders[0]
     assert float(features[1]) == pytest.approx(float(orders[1]), rel=1e-6)

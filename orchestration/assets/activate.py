@@ -6,11 +6,10 @@ import dagster as dg
 from dagster_dbt import DbtCliResource, dbt_assets
 
 from orchestration.assets.dbt_models import AddressTranslator, build_models
+from orchestration.clock import mark_build_whole
 from orchestration.publishing import PROFILES, publish, register_changes
 from orchestration.resources import Platform
-from orchestration.serving import mark_build_whole
 from orchestration.transform import AUDIENCES, audience_definitions, manifest_path, read_manifest
-from orchestration.warehouse import open_writer, scalar
 
 AUDIENCE_NAMES = [definition.name for definition in audience_definitions(read_manifest())]
 
@@ -34,10 +33,9 @@ def audience_models(context: dg.AssetExecutionContext, dbt: DbtCliResource, plat
 )
 def audience_versions(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """One row per changed audience. The build is whole: it is served to readers, and what changed gets a version for the sensor."""
-    with open_writer(platform.settings.warehouse_path) as connection:
-        as_of = scalar(connection, "select as_of from control.current_run")
-        mark_build_whole(connection, context.run.run_id, as_of)
-    registered = register_changes(platform.settings, platform.state)
+    with platform.warehouse.writer() as connection:
+        mark_build_whole(connection, context.run.run_id)
+    registered = register_changes(platform.warehouse, platform.state)
     changed = {version.audience: f"v{version.version}: {version.member_count:,}" for version in registered}
     return dg.MaterializeResult(metadata={"changed": len(changed), **changed})
 
@@ -74,7 +72,7 @@ def _publication_asset(name: str) -> dg.AssetsDefinition:
             raise dg.Failure(
                 f"{name} has no registered version {config.version or ''}; materialise control/audience_versions first."
             )
-        result = publish(platform.settings, state, version, attempt=config.attempt)
+        result = publish(platform.settings, platform.warehouse, state, version, attempt=config.attempt)
         context.log.info(result.sentence)
         return dg.MaterializeResult(
             metadata={

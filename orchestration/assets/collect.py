@@ -5,10 +5,10 @@ from datetime import datetime
 import dagster as dg
 
 from orchestration.clock import resolve_as_of, start_run
-from orchestration.landing import ensure_raw_tables, land_folder
+from orchestration.collecting import ensure_raw_tables, land_folder
 from orchestration.resources import Platform
 from orchestration.state import utc_now
-from orchestration.warehouse import open_writer, row_count
+from orchestration.warehouse import row_count
 
 RAW = {
     "events": "One row per event (source, message_id), whatever its source.",
@@ -32,7 +32,7 @@ CONTROL = {
 )
 def landed_files(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]):  # type: ignore[no-untyped-def]
     """Land every file of the inbox that has not landed yet: each event exactly once, rejects kept with their bytes."""
-    with open_writer(platform.settings.warehouse_path) as connection:
+    with platform.warehouse.writer() as connection:
         ensure_raw_tables(connection)
         before = {table: row_count(connection, f"raw.{table}") for table in RAW}
         for report in land_folder(connection, folder=platform.settings.inbox, landed_at=utc_now()):
@@ -62,9 +62,14 @@ def run_clock(context: dg.AssetExecutionContext, config: ClockConfig, platform: 
     """Set the run's clock: events known at or after it do not exist for this run."""
     asked = datetime.fromisoformat(config.as_of) if config.as_of else None
     as_of = resolve_as_of(platform.state, asked)
-    with open_writer(platform.settings.warehouse_path) as connection:
+    with platform.warehouse.writer() as connection:
         dates = start_run(
-            connection, run_id=context.run.run_id, as_of=as_of, settings=platform.settings, rules=platform.rules
+            connection,
+            run_id=context.run.run_id,
+            as_of=as_of,
+            settings=platform.settings,
+            state=platform.state,
+            rules=platform.rules,
         )
     metadata = {"as_of": as_of.isoformat(), "feature_dates": ", ".join(str(date.date()) for date in dates)}
     for table in CONTROL:

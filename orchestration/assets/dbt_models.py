@@ -8,7 +8,7 @@ from dagster_dbt import DagsterDbtTranslator, DbtCliResource
 
 from orchestration.resources import Platform
 from orchestration.transform import PASS_VARS
-from orchestration.warehouse import open_writer, row_count
+from orchestration.warehouse import row_count
 
 STAGE_OF_SCHEMA = {
     "raw": "collect",
@@ -40,12 +40,17 @@ class AddressTranslator(DagsterDbtTranslator):
         return {}
 
 
-def build_models(context: dg.AssetExecutionContext, dbt: DbtCliResource, platform: Platform) -> Iterator[Any]:
+def build_models(
+    context: dg.AssetExecutionContext, dbt: DbtCliResource, platform: Platform, *, from_nothing: bool = False
+) -> Iterator[Any]:
     """Run `dbt build` for the selected assets and tests, then add every table's row count to what Dagster shows."""
     arguments = ["build", "--vars", PASS_VARS, "--exclude-resource-type", "unit_test"]
+    if from_nothing:
+        arguments.append("--full-refresh")
     events: list[Any] = []
     try:
-        events.extend(dbt.cli(arguments, context=context).stream())
+        with platform.warehouse.dbt_turn():
+            events.extend(dbt.cli(arguments, context=context).stream())
     finally:
         # also where a model failed: what was built before it counts
         yield from _with_row_counts(events, context, platform)
@@ -57,7 +62,7 @@ def _with_row_counts(events: Sequence[Any], context: dg.AssetExecutionContext, p
         for event in events
         if isinstance(event, dg.Output)
     }
-    with open_writer(platform.settings.warehouse_path) as connection:
+    with platform.warehouse.writer() as connection:
         counts = {name: row_count(connection, ".".join(key.path)) for name, key in keys.items()}
     for event in events:
         if isinstance(event, dg.Output):

@@ -11,7 +11,7 @@ from ml.plots import model_plot
 from ml.schema import PREDICTIONS
 from orchestration.predicting import MODELS, score, train, write_model_versions
 from orchestration.resources import Platform
-from orchestration.warehouse import open_writer, scalar
+from orchestration.warehouse import scalar
 
 
 @dg.asset(
@@ -26,7 +26,7 @@ def model_versions(context: dg.AssetExecutionContext, platform: dg.ResourceParam
     A shop whose history is too short to learn from gets no model and a sentence that says what is missing; its run goes on.
     """
     metadata: dict[str, dg.MetadataValue] = {}
-    with open_writer(platform.settings.warehouse_path) as connection:
+    with platform.warehouse.writer() as connection:
         as_of = scalar(connection, "select as_of from control.current_run")
         for module in MODELS:
             try:
@@ -69,7 +69,7 @@ def _shown(model: str, card: dict[str, Any], currency: str) -> dict[str, dg.Meta
 )
 def scores(platform: dg.ResourceParam[Platform]):  # type: ignore[no-untyped-def]
     """Score today's customers with the champion of every model."""
-    with open_writer(platform.settings.warehouse_path) as connection:
+    with platform.warehouse.writer() as connection:
         written = {
             module.TABLE: score(connection, module.MODEL, settings=platform.settings, state=platform.state)
             for module in MODELS

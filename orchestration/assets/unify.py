@@ -4,11 +4,10 @@ import dagster as dg
 from dagster_dbt import DbtCliResource, dbt_assets
 
 from orchestration.assets.dbt_models import AddressTranslator, build_models
-from orchestration.clock import dates_in_use
+from orchestration.clock import dates_in_use, rebuilds_events
 from orchestration.resources import Platform
 from orchestration.stitching import stitch
 from orchestration.transform import CUSTOMERS, EVIDENCE, manifest_path
-from orchestration.warehouse import open_writer
 
 ENGINE = {
     "memberships": "One row per identifier, customer and period in which this was known.",
@@ -26,7 +25,9 @@ ENGINE = {
 )
 def evidence_models(context: dg.AssetExecutionContext, dbt: DbtCliResource, platform: dg.ResourceParam[Platform]):  # type: ignore[no-untyped-def]
     """Type the landed events and collect which identifiers were seen together."""
-    yield from build_models(context, dbt, platform)
+    with platform.warehouse.writer() as connection:
+        from_nothing = rebuilds_events(connection)
+    yield from build_models(context, dbt, platform, from_nothing=from_nothing)
 
 
 @dg.multi_asset(
@@ -48,7 +49,7 @@ def evidence_models(context: dg.AssetExecutionContext, dbt: DbtCliResource, plat
 )
 def identity_engine(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]):  # type: ignore[no-untyped-def]
     """Decide which identifiers are the same customer, at every date in use, and write the answer in one transaction."""
-    with open_writer(platform.settings.warehouse_path) as connection:
+    with platform.warehouse.writer() as connection:
         statistics = stitch(connection, rules=platform.rules, dates=dates_in_use(connection), salt=platform.salt)
     for table in ENGINE:
         yield dg.MaterializeResult(asset_key=["identity", table], metadata=vars(statistics))

@@ -37,7 +37,7 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(tmp_path: Path, arguments: tu
 def test_a_setting_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     result = weft(tmp_path, "status", WEFT_TARGET="oracle")
     assert result.returncode == 2
-    assert "WEFT_TARGET=oracle" in result.stdout
+    assert "WEFT_TARGET" in result.stdout
     result = weft(tmp_path, "status", WEFT_DAGSTER_PORT="many")
     assert result.returncode == 2
     assert "DAGSTER_PORT" in result.stdout

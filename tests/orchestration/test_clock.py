@@ -3,13 +3,27 @@
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from orchestration.clock import HORIZON_DAYS, PINNED_CLOCK, feature_dates, resolve_as_of
+import pytest
+
+from identity.rules import load_rules
+from orchestration.clock import (
+    HORIZON_DAYS,
+    PINNED_CLOCK,
+    TRAINING_STEP_DAYS,
+    feature_dates,
+    mark_build_whole,
+    resolve_as_of,
+    start_run,
+)
+from orchestration.duckdb_warehouse import DuckDBWarehouse
+from orchestration.settings import Settings
 from orchestration.state import State, utc_now
+from orchestration.warehouse import Connection, first_row
 
 
 def test_training_labels_end_before_the_test_date_begins() -> None:
     as_of = datetime(2026, 7, 1, 15, 30)
-    *training, test, run = feature_dates(as_of, datetime(2025, 1, 1))
+    *training, test, run = feature_dates(as_of, datetime(2025, 1, 1), anchor=datetime(2026, 7, 1))
     assert run == as_of
     assert test + timedelta(days=HORIZON_DAYS) == datetime(2026, 7, 1)
     assert training
@@ -18,8 +32,8 @@ def test_training_labels_end_before_the_test_date_begins() -> None:
 
 def test_a_young_shop_has_only_the_dates_that_have_history() -> None:
     as_of = datetime(2026, 7, 1)
-    assert feature_dates(as_of, datetime(2026, 6, 1)) == [as_of]
-    assert feature_dates(as_of, None) == [as_of]
+    assert feature_dates(as_of, datetime(2026, 6, 1), anchor=as_of) == [as_of]
+    assert feature_dates(as_of, None, anchor=as_of) == [as_of]
 
 
 def test_what_was_asked_for_wins_over_the_pinned_clock_and_that_over_now(tmp_path: Path) -> None:
@@ -29,3 +43,64 @@ def test_what_was_asked_for_wins_over_the_pinned_clock_and_that_over_now(tmp_pat
     state.remember(PINNED_CLOCK, "2026-07-01T00:00:00")
     assert resolve_as_of(state, None) == datetime(2026, 7, 1)
     assert resolve_as_of(state, datetime(2026, 1, 1)) == datetime(2026, 1, 1)
+
+
+def test_the_dates_of_one_day_are_those_of_the_next_until_a_step_is_full() -> None:
+    anchor, first_event_at = datetime(2026, 7, 1), datetime(2024, 1, 1)
+    first = feature_dates(anchor, first_event_at, anchor=anchor)[:-1]
+    for day in range(TRAINING_STEP_DAYS):
+        assert feature_dates(anchor + timedelta(days=day, hours=5), first_event_at, anchor=anchor)[:-1] == first
+    later = feature_dates(anchor + timedelta(days=TRAINING_STEP_DAYS), first_event_at, anchor=anchor)[:-1]
+    assert set(first[1:-1]) < set(later)
+    assert feature_dates(anchor - timedelta(days=1), first_event_at, anchor=anchor)[-2] < first[-1]
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path) -> DuckDBWarehouse:
+    return DuckDBWarehouse(tmp_path / "warehouse.duckdb", tmp_path / "served")
+
+
+def _start(connection: Connection, home: Path, as_of: datetime, **changed: str) -> tuple[object, ...]:
+    state = State(f"sqlite:///{home / 'state.sqlite'}")
+    settings = Settings(home=home, **changed)  # type: ignore[arg-type]
+    start_run(connection, run_id="run", as_of=as_of, settings=settings, state=state, rules=load_rules(None))
+    row = first_row(connection, "select run_seq, since_run_seq, since_as_of from control.current_run")
+    assert row is not None
+    return row
+
+
+JULY = datetime(2026, 7, 1)
+HOUR = timedelta(hours=1)
+
+
+def test_a_run_leaves_standing_what_the_last_whole_build_has(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
+    with warehouse.writer() as connection:
+        assert _start(connection, tmp_path, JULY) == (1, None, None)
+        # the first run was broken off: there is still nothing to build on
+        assert _start(connection, tmp_path, JULY) == (2, None, None)
+        mark_build_whole(connection, "whole")
+        assert _start(connection, tmp_path, JULY + HOUR) == (3, 2, JULY)
+        # broken off: what it changed lies between the whole build and the next run too
+        assert _start(connection, tmp_path, JULY + 2 * HOUR) == (4, 2, JULY)
+
+
+def test_nothing_stands_after_a_run_that_looked_further_ahead(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
+    with warehouse.writer() as connection:
+        _start(connection, tmp_path, JULY)
+        mark_build_whole(connection, "whole")
+        _start(connection, tmp_path, JULY + 3 * HOUR)
+        assert _start(connection, tmp_path, JULY + HOUR) == (3, None, None)
+        # and that run was broken off
+        assert _start(connection, tmp_path, JULY + 2 * HOUR) == (4, None, None)
+        mark_build_whole(connection, "whole again")
+        assert _start(connection, tmp_path, JULY + 2 * HOUR) == (5, 4, JULY + 2 * HOUR)
+
+
+def test_nothing_stands_where_rates_or_the_currency_changed(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
+    with warehouse.writer() as connection:
+        _start(connection, tmp_path, JULY)
+        mark_build_whole(connection, "euros")
+        assert _start(connection, tmp_path, JULY, reporting_currency="GBP") == (2, None, None)
+        mark_build_whole(connection, "pounds")
+        connection.execute("update raw.exchange_rates set rate = rate * 2 where currency = 'GBP'")
+        assert _start(connection, tmp_path, JULY, reporting_currency="GBP") == (3, None, None)

@@ -1,0 +1,31 @@
+"""Landing, whatever the warehouse: the calls that assets and commands make."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+from ingestion.landing_report import LandingReport
+from ingestion.mappings import Mapping
+from orchestration import landing
+from orchestration.duckdb_warehouse import DuckDBConnection
+from orchestration.warehouse import Connection
+
+
+def ensure_raw_tables(connection: Connection) -> None:
+    """Create the schema `raw` and its tables where they are missing, and seed the exchange rates."""
+    landing.ensure_raw_tables(_duckdb(connection))
+
+
+def land_file(connection: Connection, *, path: Path, mapping: Mapping, landed_at: datetime) -> LandingReport:
+    """Land one file in one transaction. Raises FileError or MappingError with one sentence, and then nothing has landed."""
+    return landing.land_file(_duckdb(connection), path=path, mapping=mapping, landed_at=landed_at)
+
+
+def land_folder(connection: Connection, *, folder: Path, landed_at: datetime) -> Iterator[LandingReport]:
+    """Land every file below `folder`/<mapping name>/ that has not landed yet, one report each."""
+    return landing.land_folder(_duckdb(connection), folder=folder, landed_at=landed_at)
+
+
+def _duckdb(connection: Connection):  # type: ignore[no-untyped-def]
+    assert isinstance(connection, DuckDBConnection)
+    return connection.native
