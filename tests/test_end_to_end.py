@@ -7,7 +7,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pyarrow.parquet as pq
 import pytest
 
@@ -120,11 +119,11 @@ def test_readers_in_redis_see_what_the_warehouse_built(shop: Shop) -> None:
         for definition in audience_definitions(read_manifest()):
             built = {row[0] for row in served.rows(f"select customer_id from audiences.{definition.name}")}
             assert set(reader.members(definition.name)) == built
-        rows = served.sql(profiles_query(served)).to_arrow_table().to_pylist()
+        rows = served.arrow(profiles_query(served)).to_pylist()
         for row in rows[:50]:
             profile = reader.profile("customer_id", row["customer_id"])
             assert profile is not None
-            assert list(profile.audiences) == row["audiences"]
+            assert ",".join(profile.audiences) == row["audiences"]
             assert profile.fields.get("order_count") == str(row["order_count"])
         known = served.rows(
             "select identifier_type, identifier_value, customer_id from identity.nodes "
@@ -294,9 +293,8 @@ def test_predictions_cover_every_customer_with_features_and_stay_in_bounds(shop:
     assert 0 <= low <= high <= 1
 
 
-def test_features_of_a_past_date_do_not_change_when_the_future_is_cut_off(shop: Shop) -> None:
-    """Point-in-time: every past feature row is what a warehouse that ended on that date would have given."""
-    with shop.platform.warehouse.open_served() as served, duckdb.connect() as alone:
+def test_features_of_a_past_date_add_up_to_the_orders_known_by_then(shop: Shop) -> None:
+    with shop.platform.warehouse.open_served() as served:
         [(date, as_of)] = served.rows("select as_of_date, as_of from control.feature_dates order by as_of_date limit 1")
         orders = served.rows(
             "select count(*), coalesce(sum(net_amount), 0) from customer_360.orders as o "
@@ -309,6 +307,5 @@ def test_features_of_a_past_date_do_not_change_when_the_future_is_cut_off(shop: 
             "from features.customer_features where as_of_date = ?",
             [date],
         )[0]
-        alone.execute("select 1")
     assert features[0] == orders[0]
     assert float(features[1]) == pytest.approx(float(orders[1]), rel=1e-6)
