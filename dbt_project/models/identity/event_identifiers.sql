@@ -28,18 +28,36 @@ given as (
     from listed
 ),
 
+-- a value is given by many events: it is normalised once
+distinct_given as (
+    select distinct
+        identifier_type,
+        given_value
+    from given
+),
+
 normalised as (
-    {{ normalised_identifiers('given') }}
+    {{ normalised_identifiers('distinct_given') }}
+),
+
+named as (
+    select
+        identifier_type,
+        given_value,
+        {{ identifier_id('identifier_type', 'identifier_value') }} as identifier_id,
+        identifier_value
+    from normalised
+    where identifier_value is not null
 ),
 
 identified as (
     select distinct
-        landed_seq,
-        {{ identifier_id('identifier_type', 'identifier_value') }} as identifier_id,
-        identifier_type,
-        identifier_value
-    from normalised
-    where identifier_value is not null
+        given.landed_seq,
+        named.identifier_id,
+        named.identifier_type,
+        named.identifier_value
+    from given
+    inner join named on given.identifier_type = named.identifier_type and given.given_value = named.given_value
 )
 
 select * from identified
