@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from activation.reader import Reader
-from activation.rollback import release_audience, rollback_audience
+from activation.rollback import release_audience, rollback_audience, withdraw_audience
 from orchestration.publishing import online_store
 from orchestration.resources import build_platform
 from orchestration.state import utc_now
@@ -64,3 +64,19 @@ def release(name: Name) -> None:
     with online_store(build_platform().settings) as client:
         release_audience(client, name)
     console.print(f"{name} follows its newest version again.")
+
+
+@audiences.command()
+def withdraw(name: Name) -> None:
+    """Take an audience whose files were deleted out of Redis, with all its versions."""
+    platform = build_platform()
+    prepare_manifest(platform.settings)
+    if name in {definition.name for definition in audience_definitions(read_manifest())}:
+        raise typer.BadParameter(
+            f"{name} is still defined and would come back; delete its SQL file and its YAML first."
+        )
+    with online_store(platform.settings) as client:
+        versions = withdraw_audience(client, name)
+    console.print(
+        f"{name} is out of Redis; {versions} versions went." if versions else f"Redis holds no audience {name}."
+    )

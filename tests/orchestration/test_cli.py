@@ -24,6 +24,7 @@ def weft(home: Path, *arguments: str, **environment: str) -> subprocess.Complete
         (("import", "README.md", "--mapping", "nobody"), "There is no mapping 'nobody'"),
         (("run", "--as-of", "yesterday"), "'yesterday' is not an instant"),
         (("simulate", "--difficulty", "brutal", "--out", "x"), "There is no difficulty 'brutal'"),
+        (("audience", "withdraw", "high_value"), "high_value is still defined"),
         (("audience", "show", "nobody"), "Redis holds no whole version of audience 'nobody'"),
     ],
 )
