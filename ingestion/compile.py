@@ -93,7 +93,8 @@ def _checked(
 ) -> str:
     given = {"properties": mapping.properties, "traits": mapping.traits, "context": mapping.context}
     objects = [name for name, value in {**given, "consent": mapping.consent}.items() if isinstance(value, str)]
-    documents = [name for name, value in given.items() if value] + (["payload"] if mapping.keep_payload else [])
+    documents = [name for name, value in {**given, "consent": mapping.consent}.items() if value]
+    documents += ["payload"] if mapping.keep_payload else []
     add_event_rules(rules, objects=objects, documents=documents, landed_at=landed_at)
     add_money_rules(rules, currencies)
     known = f"least(weft__known, {landed_at})"

@@ -15,10 +15,9 @@ from ingestion.typed_columns import RULE, Rules, typed_columns, utc_timestamp
 
 @dataclass(frozen=True)
 class KeyedTable:
-    """How rows are merged: `key` tells them apart, `body` is compared, the newest by `order` wins."""
+    """How rows are merged: the table's key tells them apart, `body` is compared, the newest by `order` wins."""
 
     table: Table
-    key: tuple[str, ...]
     body: tuple[str, ...]
     order: str
 
@@ -26,11 +25,10 @@ class KeyedTable:
 KEYED_TABLES = {
     "products": KeyedTable(
         PRODUCTS,
-        ("source", "product_id"),
         ("name", "category_path", "price", "currency", "stock", "is_repeatable"),
         "updated_at",
     ),
-    "exchange_rates": KeyedTable(EXCHANGE_RATES, ("rate_date", "currency"), ("rate",), "rate_date"),
+    "exchange_rates": KeyedTable(EXCHANGE_RATES, ("rate",), "rate_date"),
 }
 
 
@@ -108,10 +106,10 @@ def _text(expression: str | None) -> str:
 
 def decide_rows(keyed: KeyedTable) -> str:
     """weft_verdict for a keyed table: the newest row of a key is new unless the table already says so, or newer."""
-    keys = ", ".join(keyed.key)
+    keys = ", ".join(keyed.table.key)
     same = " and ".join(f"arrived.{name} is not distinct from standing.{name}" for name in keyed.body)
-    if keyed.order in keyed.key:
-        is_known = f"standing.{keyed.key[0]} is not null and {same}"
+    if keyed.order in keyed.table.key:
+        is_known = f"standing.{keyed.table.key[0]} is not null and {same}"
     else:
         # a row without a date of its own is dated by its landing, and only a change of its body is news
         undated = f"arrived.{keyed.order} = arrived.landed_at"
@@ -130,12 +128,9 @@ from arrived left join {keyed.table.name} as standing using ({keys})
 """
 
 
-def merge_rows(keyed: KeyedTable) -> tuple[str, str]:
-    """Replace the rows of the new keys: delete, insert."""
-    keys = ", ".join(keyed.key)
-    new = f"from weft_staged where {RULE} is null and rowid in (select place from weft_verdict where verdict = 'new')"
-    names = ", ".join(keyed.table.column_names)
+def new_rows(keyed: KeyedTable) -> str:
+    """The staged rows to take the places of those with their keys, in the columns of the table."""
     return (
-        f"delete from {keyed.table.name} where ({keys}) in (select ({keys}) {new})",
-        f"insert into {keyed.table.name} ({names}) select {names} {new}",
+        f"select {', '.join(keyed.table.column_names)} from weft_staged where {RULE} is null "
+        "and rowid in (select place from weft_verdict where verdict = 'new')"
     )

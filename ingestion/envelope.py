@@ -1,7 +1,9 @@
 """The raw tables: their columns, event types and reasons to reject, written down once."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 
 
 @dataclass(frozen=True)
@@ -15,20 +17,21 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """One raw table; `grain` is the first sentence a reader needs."""
+    """One raw table; `grain` is the first sentence a reader needs, no two rows have the same `key`."""
 
     name: str
     grain: str
     columns: tuple[Column, ...]
+    key: tuple[str, ...]
 
     @property
     def column_names(self) -> tuple[str, ...]:
         """Column names in the order of the table."""
         return tuple(column.name for column in self.columns)
 
-    def create_statement(self) -> str:
-        """`create table if not exists` for DuckDB; the schema must exist."""
-        declared = ", ".join(f"{column.name} {column.type}" for column in self.columns)
+    def create_statement(self, types: Mapping[str, str] = MappingProxyType({})) -> str:
+        """`create table if not exists`; the schema must exist. `types` says what DuckDB's types are called elsewhere."""
+        declared = ", ".join(f"{column.name} {types.get(column.type, column.type)}" for column in self.columns)
         return f"create table if not exists {self.name} ({declared})"
 
 
@@ -57,6 +60,7 @@ EVENTS = Table(
         Column("payload", "JSON", "the source row verbatim where it was not already an event, else null"),
         Column("consent", "JSON", "object: purpose to boolean, or null"),
     ),
+    key=("source", "message_id"),
 )
 
 REJECTED_EVENTS = Table(
@@ -72,6 +76,7 @@ REJECTED_EVENTS = Table(
         Column("payload", "BLOB", "the bytes as received; for Parquet the row as JSON"),
         Column("rejected_at", "TIMESTAMP", "when the row was refused"),
     ),
+    key=("reject_id",),
 )
 
 PRODUCTS = Table(
@@ -89,6 +94,7 @@ PRODUCTS = Table(
         Column("updated_at", "TIMESTAMP", "when the shop last changed it"),
         Column("landed_at", "TIMESTAMP", "when this warehouse got it"),
     ),
+    key=("source", "product_id"),
 )
 
 EXCHANGE_RATES = Table(
@@ -99,6 +105,7 @@ EXCHANGE_RATES = Table(
         Column("currency", "VARCHAR", "ISO 4217"),
         Column("rate", "DECIMAL(18,8)", "units of the currency for 1 EUR"),
     ),
+    key=("rate_date", "currency"),
 )
 
 LANDINGS = Table(
@@ -118,6 +125,7 @@ LANDINGS = Table(
         Column("conflicts", "BIGINT", "rows with a known key and another body, newly in raw.rejected_events"),
         Column("landed_at", "TIMESTAMP", "when the file was landed"),
     ),
+    key=("landing_id",),
 )
 
 RAW_TABLES = (EVENTS, REJECTED_EVENTS, PRODUCTS, EXCHANGE_RATES, LANDINGS)

@@ -25,10 +25,9 @@ def json_without_nul(expression: str) -> str:
 
 def has_no_json_number(expression: str) -> str:
     """True where a JSON text holds NaN or Infinity outside of its strings; DuckDB's reader lets them pass."""
-    # the spellings that serialisers write; searching them costs a tenth of the regular expression
-    likely = " or ".join(f"contains({expression}, '{word}')" for word in ("NaN", "Inf"))
-    outside = f"""regexp_replace({expression}, '"(?:[^"\\\\]|\\\\.)*"', '', 'g')"""
-    return f"(case when {likely} then regexp_matches({outside}, '(?i)nan|inf') else false end)"
+    # the spellings that serialisers and Python's str() write; a search costs a tenth of the regular expression
+    likely = " or ".join(f"contains({expression}, '{word}')" for word in ("NaN", "Inf", "nan", "inf"))
+    return f"(case when {likely} then regexp_matches({_without_strings(expression)}, '(?i)nan|inf') else false end)"
 
 
 def is_one_of(expression: str, words: Iterable[str]) -> str:
@@ -37,11 +36,25 @@ def is_one_of(expression: str, words: Iterable[str]) -> str:
 
 
 def is_nested_deeply(expression: str) -> str:
-    """True where 64 brackets close at once: readers that recurse, Python's among them, fail on such a text."""
+    """True where 64 brackets close at once, or thousands open and 64 times taking out the innermost leaves some.
+
+    Readers that recurse fail on such a text: Python's, and at a depth of some 16,000 PostgreSQL's.
+    """
     ends = ("repeat('}', 64)", "repeat(']', 64)", "repeat('}]', 32)")
     found = " or ".join(f"contains({expression}, {end})" for end in ends)
+    brackets = f"regexp_replace({_without_strings(expression)}, '[^][{{}}]', '', 'g')"
+    innermost_out = "replace(replace(left_over, '[]', ''), '{}', '')"
+    left_over = f"list_reduce(range(64)::varchar[], lambda left_over, _: {innermost_out}, {brackets})"
+    opened = (
+        f"(2 * strlen({expression}) - strlen(replace({expression}, '[', '')) - strlen(replace({expression}, '{{', '')))"
+    )
+    deep = f"strlen({expression}) > 16384 and {opened} > 8192 and {left_over} <> ''"
     # what is nested so deep that it hurts is long, and the length is known without looking
-    return f"(strlen({expression}) > 1024 and ({found}))"
+    return f"(strlen({expression}) > 1024 and ({found} or ({deep})))"
+
+
+def _without_strings(expression: str) -> str:
+    return f"""regexp_replace({expression}, '"(?:[^"\\\\]|\\\\.)*"', '', 'g')"""
 
 
 def amounts_of(properties: str) -> str:

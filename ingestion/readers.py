@@ -104,9 +104,11 @@ def _ndjson_sql(mapping: Mapping, path: Path) -> str:
             f"select {', '.join(names)} from read_json({quoted_text(str(path))}, format = 'newline_delimited', "
             f"ignore_errors = true, hive_partitioning = false, columns = {{{columns}}})"
         )
+    # DuckDB reads a comma before a closing bracket, which is not JSON; such a line is written anew
+    strict = f"(case when regexp_matches({PAYLOAD}, ',\\s*[]}}]') then json({PAYLOAD}) else {PAYLOAD} end)"
     structure = "{" + ", ".join(f'{quoted_name(name)}: "{type_}"' for name, type_ in spec.items()) + "}"
     return (
-        f"select {', '.join(f'weft__row.{name}' for name in names)}, {PAYLOAD} from ("
+        f"select {', '.join(f'weft__row.{name}' for name in names)}, {strict} as {PAYLOAD} from ("
         f"select json as {PAYLOAD}, json_transform(json, {quoted_text(structure)}) as weft__row "
         f"from read_ndjson_objects({quoted_text(str(path))}, ignore_errors = true, hive_partitioning = false))"
     )

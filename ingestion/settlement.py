@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from ingestion.compile import STAGED_COLUMNS
-from ingestion.envelope import EVENTS, REJECTED_EVENTS, RejectReason
+from ingestion.envelope import EVENTS, REJECTED_EVENTS, RejectReason, Table
 from ingestion.mapping_grammar import Mapping
 from ingestion.sql_text import quoted_text
 from ingestion.typed_columns import RULE, Rule
@@ -55,13 +55,14 @@ create or replace temp table weft_refused (
 
 NUMBER_REFUSED = """
 create or replace temp table weft_rejects as
-select *, reject_id in (select reject_id from raw.rejected_events) as is_known from (
-    select *, sha256(encode(source || chr(31) || n || chr(31)) || payload) as reject_id from (
-        select *, row_number() over (partition by source, payload order by row_number) as n from weft_refused
-    )
+select *, sha256(encode(source || chr(31) || n || chr(31)) || payload) as reject_id, false as is_known from (
+    select *, row_number() over (partition by source, payload order by row_number) as n from weft_refused
 )
 """
 
+MARK_KNOWN_REJECTS = """
+update weft_rejects set is_known = true where reject_id in (select reject_id from raw.rejected_events)
+"""
 
 PLACES_TO_REFUSE = f"""
 select rowid as place from weft_staged
@@ -77,11 +78,18 @@ CURRENCIES = "select distinct currency from raw.exchange_rates order by currency
 
 COUNT_LANDINGS = "select count(*) from raw.landings where mapping = ? and file_sha256 = ?"
 
+LAST_LANDED_SEQ = "select coalesce(max(landed_seq), 0) from raw.events"
+
 SEED_EXCHANGE_RATES = """
 insert into raw.exchange_rates
 select * from read_csv(?, header = true, columns = {rate_date: 'DATE', currency: 'VARCHAR', rate: 'DECIMAL(18,8)'})
 where not exists (from raw.exchange_rates)
 """
+
+
+def staged_keys(table: Table) -> str:
+    """The keys of the rows that broke no rule."""
+    return f"select distinct {', '.join(table.key)} from weft_staged where {RULE} is null"
 
 
 def decide_repeated(mapping: Mapping, landed_at: datetime) -> str:
@@ -114,13 +122,11 @@ from arrived join standing using (source, message_id)
 """
 
 
-def insert_events(landed_at: datetime) -> str:
-    """The new events, numbered on from the last one in the order of the file."""
-    last = "(select coalesce(max(landed_seq), 0) from raw.events)"
-    values = {"landed_seq": f"{last} + 1 + rowid", "landed_at": timestamp(landed_at)}
+def new_events(landed_at: datetime, last_landed_seq: int) -> str:
+    """The new events in the columns of raw.events, numbered on from the last one in the order of the file."""
+    values = {"landed_seq": f"{last_landed_seq} + 1 + rowid", "landed_at": timestamp(landed_at)}
     selected = ", ".join(values.get(name, name) for name in EVENTS.column_names)
-    columns = ", ".join(EVENTS.column_names)
-    return f"insert into raw.events ({columns}) select {selected} from weft_staged where {ADMITTED}"
+    return f"select {selected} from weft_staged where {ADMITTED}"
 
 
 def refuse_removed(mapping: Mapping, removed_path: Path) -> str:
@@ -151,12 +157,11 @@ from ({fetched}) as fetched join weft_staged as staged on staged.rowid = fetched
 """
 
 
-def insert_rejects(landed_at: datetime, origin: str) -> str:
-    """Refused rows that are not known yet."""
+def new_rejects(landed_at: datetime, origin: str) -> str:
+    """Refused rows that are not known yet, in the columns of raw.rejected_events."""
     values = {"origin": quoted_text(origin), "rejected_at": timestamp(landed_at)}
     selected = ", ".join(values.get(name, name) for name in REJECTED_EVENTS.column_names)
-    columns = ", ".join(REJECTED_EVENTS.column_names)
-    return f"insert into raw.rejected_events ({columns}) select {selected} from weft_rejects where not is_known"
+    return f"select {selected} from weft_rejects where not is_known"
 
 
 def counts(removed: int) -> str:

@@ -102,6 +102,9 @@ def _plain_cast(raw: str, column_type: ColumnType) -> str:
             return f"(case when {is_whole} then try_cast({raw} as bigint) end)"
         case "decimal":
             return f"try_cast({raw} as decimal(18, 4))"
+        case "json":
+            # written anew: DuckDB reads a comma before a closing bracket, which is not JSON
+            return f"json(try_cast({raw} as json))"
         case _:
             return f"try_cast({raw} as {column_type})"
 

@@ -1,39 +1,23 @@
 """Land files in `raw`: one transaction per file, whole or not at all, and the same file again changes nothing."""
 
-import tempfile
-import uuid
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import duckdb
-import pyarrow as pa
 
 from ingestion import settlement
-from ingestion.compile import Compiled, compile_events
-from ingestion.compile_tables import KEYED_TABLES, compile_table, decide_rows, merge_rows
-from ingestion.envelope import RAW_TABLES
-from ingestion.file_columns import require_columns
-from ingestion.file_errors import FileError
+from ingestion.envelope import RAW_TABLES, Table
 from ingestion.landing_report import LandingReport
-from ingestion.mappings import Mapping, MappingError, load_mapping
-from ingestion.readable_files import readable_file
-from ingestion.readers import reading_json_keys, row_as_json_sql
-from ingestion.row_bytes import FETCHED_SCHEMA, fetched_rows, front_keys
-from ingestion.row_order import STAGING_SETTINGS, unordered_operators
-from ingestion.source_files import ReadableFile, SourceFile, file_sha256, source_file
+from ingestion.mappings import Mapping
+from orchestration.failpoints import OnStep, failpoints
+from orchestration.settling import land_each_into, land_into, settings
 from orchestration.duckdb_warehouse import transaction
 
 EXCHANGE_RATES_FILE = Path(settlement.__file__).parent / "reference" / "exchange_rates.csv"
-
-OnStep = Callable[[str], None]
-
-
-def _no_step(name: str) -> None:
-    """Steps of a landing are announced; tests kill the process there."""
 
 
 def ensure_raw_tables(connection: duckdb.DuckDBPyConnection) -> None:
@@ -50,36 +34,24 @@ def land_file(
     path: str | Path,
     mapping: Mapping | str | Path,
     landed_at: datetime,
-    on_step: OnStep = _no_step,
+    on_step: OnStep = failpoints("landing"),
 ) -> LandingReport:
     """Land one file through a mapping (or its name) in one transaction; the caller is the only writer.
 
     `landed_at` is naive UTC; nothing can be known later than that. Raises FileError or MappingError with one sentence,
     and then nothing of the file has landed.
     """
-    mapping = mapping if isinstance(mapping, Mapping) else load_mapping(mapping)
-    source = source_file(Path(path), mapping)
     ensure_raw_tables(connection)
-    with tempfile.TemporaryDirectory(prefix="weft-landing-") as workspace, ThreadPoolExecutor(1) as beside:
-        sha256 = beside.submit(file_sha256, source.path)
-        readable = readable_file(source, mapping, Path(workspace))
-        landing = _Landing(connection, mapping, landed_at, on_step)
-        with _sentences(source, mapping), _scratch_tables(connection):
-            with _settings(connection, STAGING_SETTINGS):
-                compiled = landing.stage(readable) if readable else None
-            # landed_seq says the order, so the rows themselves may be written by all threads as they come
-            with _settings(connection, {"preserve_insertion_order": "false"}), transaction(connection):
-                report = LandingReport(source.path.name, mapping.name)
-                if readable and compiled:
-                    report = landing.write(readable, compiled)
-                landing.write_books(report, source, sha256.result())
-                on_step("before_commit")
-        on_step("committed")
-    return report
+    target = DuckDBTarget(connection)
+    return land_into(target, path=path, mapping=mapping, landed_at=landed_at, on_step=on_step)
 
 
 def land_folder(
-    connection: duckdb.DuckDBPyConnection, *, folder: str | Path, landed_at: datetime, on_step: OnStep = _no_step
+    connection: duckdb.DuckDBPyConnection,
+    *,
+    folder: str | Path,
+    landed_at: datetime,
+    on_step: OnStep = failpoints("landing"),
 ) -> Iterator[LandingReport]:
     """Land every file below `folder`/<mapping name>/ in the order of their names, one report each.
 
@@ -87,161 +59,34 @@ def land_folder(
     reported with its problem and holds up no other. Names that start with a dot are left alone.
     """
     ensure_raw_tables(connection)
-    for inbox in sorted(path for path in Path(folder).glob("[!.]*") if path.is_dir()):
-        for path in sorted(path for path in inbox.rglob("[!.]*") if path.is_file()):
-            try:
-                mapping = load_mapping(inbox.name)
-                if _is_landed(connection, path, mapping):
-                    yield LandingReport(path.name, mapping.name, is_unchanged=True)
-                else:
-                    yield land_file(connection, path=path, mapping=mapping, landed_at=landed_at, on_step=on_step)
-            except (FileError, MappingError) as error:
-                yield LandingReport(path.name, inbox.name, problem=str(error))
-
-
-def _is_landed(connection: duckdb.DuckDBPyConnection, path: Path, mapping: Mapping) -> bool:
-    counted = connection.execute(settlement.COUNT_LANDINGS, [mapping.name, file_sha256(path)]).fetchone()
-    return bool(counted and counted[0])
+    yield from land_each_into(DuckDBTarget(connection), folder=Path(folder), landed_at=landed_at, on_step=on_step)
 
 
 @dataclass(frozen=True)
-class _Landing:
-    """The statements of one landing; `write` and `write_books` stand inside the transaction of land_file."""
+class DuckDBTarget:
+    """The warehouse's own connection: rows are settled where they are going to stand."""
 
-    connection: duckdb.DuckDBPyConnection
-    mapping: Mapping
-    landed_at: datetime
-    on_step: OnStep
+    scratch: duckdb.DuckDBPyConnection
 
-    def stage(self, readable: ReadableFile) -> Compiled:
-        """Read, type, build and check every row into weft_staged, in the order of the file."""
-        name = readable.source.path.name
-        require_columns(self.mapping, self._columns(readable), name)
-        currencies = [row[0] for row in self.connection.execute(settlement.CURRENCIES).fetchall()]
-        compiler = compile_events if self.mapping.target == "events" else compile_table
-        compiled = compiler(self.mapping, readable.shape, currencies=currencies, landed_at=self.landed_at)
-        # before the transaction: in a table of its own transaction, rowid would not count from 0
-        create = f"create or replace temp table weft_staged as {compiled.select}"
-        self._require_order(create)
-        staged = self.connection.execute(create).fetchone()
-        if readable.rows is not None and staged and staged[0] != readable.rows:
-            raise RuntimeError(f"{name} has {readable.rows} rows, but {staged[0]} were read; nothing was landed.")
-        self.on_step("staged")
-        return compiled
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """One transaction; landed_seq says the order, so the rows themselves may be written by all threads as they come."""
+        with settings(self.scratch, {"preserve_insertion_order": "false"}), transaction(self.scratch):
+            yield
 
-    def _require_order(self, create: str) -> None:
-        [(_, plan)] = self.connection.execute(f"explain (format json) {create}").fetchall()
-        [(threads,)] = self.connection.execute("select current_setting('threads')").fetchall()
-        if unordered := unordered_operators(plan, threads=threads):
-            raise MappingError(
-                f"{self.mapping.name}: an expression looks beyond its row ({unordered[0].lower().replace('_', ' ')}); "
-                "write it with the columns of the row alone."
-            )
+    def run(self, statement: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """See Target."""
+        return self.scratch.execute(statement, list(parameters)).fetchall()
 
-    def write(self, readable: ReadableFile, compiled: Compiled) -> LandingReport:
-        """Settle the staged rows and write them to `raw`; returns the books, which balance."""
-        for statement in self._deciding():
-            self.connection.execute(statement)
-        self._refuse(readable, compiled)
-        self.on_step("rejects_written")
-        for statement in self._inserting():
-            self.connection.execute(statement)
-        self.on_step("rows_written")
-        counts = dict(self.connection.execute(settlement.counts(len(readable.removed_numbers))).fetchall())
-        rejected = dict(self.connection.execute(settlement.REJECTED_BY_REASON).fetchall())
-        report = LandingReport(readable.source.path.name, self.mapping.name, rejected=rejected, **counts)
-        if not report.is_balanced:
-            raise RuntimeError(f"The books of {report.origin} do not balance: {report}.")
-        return report
+    def bring(self, table: Table, columns: Sequence[str], keys: str) -> None:
+        """All that stands is here."""
 
-    def write_books(self, report: LandingReport, source: SourceFile, sha256: str) -> None:
-        """The file's row in raw.landings."""
-        if source.path.stat().st_size != source.bytes:
-            raise FileError(f"{report.origin} changed while it was read; nothing of it was landed.")
-        counts = [report.rows_read, report.accepted, report.rejected_count, report.duplicates, report.conflicts]
-        named = [uuid.uuid4().hex, self.mapping.name, self.mapping.source, report.origin, sha256, source.bytes]
-        row = [*named, *counts, self.landed_at]
-        self.connection.execute(f"insert into raw.landings values ({', '.join('?' * len(row))})", row)
+    def append(self, table: Table, select: str) -> None:
+        """See Target."""
+        self.scratch.execute(f"insert into {table.name} ({', '.join(table.column_names)}) {select}")
 
-    def _columns(self, readable: ReadableFile) -> list[str]:
-        """Columns the file has; the front of an NDJSON file usually shows all that the mapping needs."""
-        if readable.shape.format != "ndjson":
-            return [column.name for column in readable.shape.columns]
-        keys = front_keys(readable)
-        missing = [name for name in self.mapping.required_columns if name not in keys]
-        if not keys or not missing:
-            return list(self.mapping.columns)
-        counts = self.connection.execute(reading_json_keys(readable.shape.path, missing)).fetchone()
-        return [*keys, *(name for name, count in zip(missing, counts or (), strict=True) if count)]
-
-    def _deciding(self) -> tuple[str, ...]:
-        """weft_verdict: what becomes of the rows that broke no rule."""
-        if self.mapping.target != "events":
-            return (decide_rows(KEYED_TABLES[self.mapping.target]),)
-        decide = settlement.decide_repeated(self.mapping, self.landed_at)
-        return settlement.NUMBER_OCCURRENCES, settlement.FIND_REPEATED_KEYS, decide
-
-    def _inserting(self) -> tuple[str, ...]:
-        if self.mapping.target != "events":
-            return merge_rows(KEYED_TABLES[self.mapping.target])
-        return (settlement.insert_events(self.landed_at),)
-
-    def _refuse(self, readable: ReadableFile, compiled: Compiled) -> None:
-        self.connection.execute(settlement.CREATE_REFUSED)
-        if readable.removed_path is not None:
-            self.connection.execute(settlement.refuse_removed(self.mapping, readable.removed_path))
-        places = self.connection.sql(settlement.PLACES_TO_REFUSE).to_arrow_table()["place"]
-        if len(places):
-            fetched = self._bytes_of(readable, places)
-            self.connection.execute(settlement.refuse_staged(self.mapping, compiled.rules, fetched=fetched))
-        self.connection.execute(settlement.NUMBER_REFUSED)
-        self.connection.execute(settlement.insert_rejects(self.landed_at, readable.source.path.name))
-
-    def _bytes_of(self, readable: ReadableFile, places: pa.ChunkedArray) -> str:
-        """A query that yields the rows at these places with their bytes, once."""
-        if readable.shape.format == "parquet":
-            return row_as_json_sql(readable.shape, settlement.PLACES_TO_REFUSE)
-        batches = fetched_rows(readable, places.to_numpy())
-        self.connection.register("weft_fetched", pa.RecordBatchReader.from_batches(FETCHED_SCHEMA, batches))
-        return "select * from weft_fetched"
-
-
-@contextmanager
-def _scratch_tables(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    """Leave no scratch table behind."""
-    try:
-        yield
-    finally:
-        connection.unregister("weft_fetched")
-        for table in settlement.SCRATCH_TABLES:
-            connection.execute(f"drop table if exists {table}")
-
-
-@contextmanager
-def _settings(connection: duckdb.DuckDBPyConnection, settings: dict[str, str]) -> Iterator[None]:
-    """Settings for a while, whatever the connection had; they are given back."""
-    was = connection.execute(f"select {', '.join(f'current_setting({name!r})' for name in settings)}").fetchone() or ()
-    for name, value in settings.items():
-        connection.execute(f"set {name} = '{value}'")
-    try:
-        yield
-    finally:
-        for name, before in zip(settings, was, strict=True):
-            value = ",".join(before) if isinstance(before, tuple | list) else before
-            connection.execute(f"set {name} = '{value}'")
-
-
-@contextmanager
-def _sentences(source: SourceFile, mapping: Mapping) -> Iterator[None]:
-    """The warehouse's errors as one sentence; its own words only where they cannot hold a row's values."""
-    try:
-        yield
-    except (duckdb.BinderException, duckdb.ParserException, duckdb.CatalogException) as error:
-        raise MappingError(f"{mapping.name}: an expression cannot be used: {str(error).splitlines()[0]}") from error
-    except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
-        raise FileError(f"{source.path.name} was not landed: {str(error).splitlines()[0]}") from error
-    except (duckdb.ConversionException, duckdb.InvalidInputException, duckdb.OutOfRangeException) as error:
-        raise FileError(
-            f"{source.path.name} was not landed: it is damaged, or an expression of the mapping {mapping.name} fails "
-            "on one of its values (use try_cast there)."
-        ) from error
+    def replace(self, table: Table, select: str) -> None:
+        """See Target."""
+        key = ", ".join(table.key)
+        self.scratch.execute(f"delete from {table.name} where ({key}) in (select ({key}) from ({select}))")
+        self.append(table, select)

