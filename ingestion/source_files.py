@@ -29,6 +29,13 @@ class SourceFile:
     format: FileFormat
     is_compressed: bool
     bytes: int
+    modified_ns: int
+
+    @property
+    def has_changed(self) -> bool:
+        """Somebody wrote to it since it was looked at."""
+        now = self.path.stat()
+        return (now.st_size, now.st_mtime_ns) != (self.bytes, self.modified_ns)
 
     def open(self) -> BinaryIO:
         """The file's content, decompressed."""
@@ -68,7 +75,8 @@ def source_file(path: Path, mapping: Mapping) -> SourceFile:
             f"{path.name} ends in none of {', '.join(_FORMATS)} (or these with .gz); "
             "rename it or give the mapping a format."
         )
-    return SourceFile(path, format_, is_compressed and format_ != "parquet", path.stat().st_size)
+    found = path.stat()
+    return SourceFile(path, format_, is_compressed and format_ != "parquet", found.st_size, found.st_mtime_ns)
 
 
 def file_sha256(path: Path) -> str:

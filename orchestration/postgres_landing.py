@@ -102,7 +102,8 @@ class _PostgresTarget:
 
     def run(self, statement: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """See Target."""
-        return _run(self.connection, statement.replace("?", "%s"), parameters)
+        with _plain_words():
+            return _run(self.connection, statement.replace("?", "%s"), parameters)
 
     def bring(self, table: Table, columns: Sequence[str], keys: str) -> None:
         """See Target."""
@@ -184,11 +185,17 @@ def _autocommit(connection: PostgresConnection) -> Iterator[None]:
 @contextmanager
 def _transaction(connection: PostgresConnection) -> Iterator[None]:
     """One transaction, in which nobody else lands. Raises TargetError."""
+    with _plain_words(), connection:
+        _run(connection, "select pg_advisory_xact_lock(%s)", [LANDING_LOCK])
+        _run(connection, "set local datestyle = 'ISO, YMD'")
+        yield
+
+
+@contextmanager
+def _plain_words() -> Iterator[None]:
+    """PostgreSQL's errors as TargetError, a sentence that holds no values."""
     try:
-        with connection:
-            _run(connection, "select pg_advisory_xact_lock(%s)", [LANDING_LOCK])
-            _run(connection, "set local datestyle = 'ISO, YMD'")
-            yield
+        yield
     except psycopg2.DataError as error:  # its own words show the value
         raise TargetError("PostgreSQL cannot hold one of its values.") from error
     except psycopg2.Error as error:

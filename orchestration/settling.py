@@ -32,6 +32,10 @@ from ingestion.source_files import ReadableFile, SourceFile, file_sha256, source
 from orchestration.failpoints import OnStep
 
 
+# a full disk shows as an IOException, at the end of a transaction as the other two
+_NOT_THE_ROWS = (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.TransactionException, duckdb.FatalException)
+
+
 class TargetError(Exception):
     """The target did not take what was written; its text is a sentence that holds no values of a row."""
 
@@ -69,7 +73,7 @@ def land_into(
         sha256 = beside.submit(file_sha256, source.path)
         readable = readable_file(source, mapping, Path(workspace))
         landing = _Landing(target, mapping, landed_at, on_step)
-        with _sentences(source, mapping), _scratch_tables(target.scratch):
+        with _sentences(source.path.name, mapping), _scratch_tables(target.scratch):
             with settings(target.scratch, STAGING_SETTINGS):
                 compiled = landing.stage(readable) if readable else None
             with target.transaction():
@@ -89,13 +93,18 @@ def land_each_into(target: Target, *, folder: Path, landed_at: datetime, on_step
             on_step("file_begun")
             try:
                 mapping = load_mapping(inbox.name)
-                [(landed,)] = target.run(settlement.COUNT_LANDINGS, [mapping.name, file_sha256(path)])
-                if landed:
+                if _is_landed(target, path, mapping):
                     yield LandingReport(path.name, mapping.name, is_unchanged=True)
                 else:
                     yield land_into(target, path=path, mapping=mapping, landed_at=landed_at, on_step=on_step)
             except (FileError, MappingError) as error:
                 yield LandingReport(path.name, inbox.name, problem=str(error))
+
+
+def _is_landed(target: Target, path: Path, mapping: Mapping) -> bool:
+    with _sentences(path.name, mapping):
+        [(landings,)] = target.run(settlement.COUNT_LANDINGS, [mapping.name, file_sha256(path)])
+        return bool(landings)
 
 
 @dataclass(frozen=True)
@@ -153,7 +162,7 @@ class _Landing:
 
     def write_books(self, report: LandingReport, source: SourceFile, sha256: str) -> None:
         """The file's row in raw.landings."""
-        if source.path.stat().st_size != source.bytes:
+        if source.has_changed:
             raise FileError(f"{report.origin} changed while it was read; nothing of it was landed.")
         counts = [report.rows_read, report.accepted, report.rejected_count, report.duplicates, report.conflicts]
         named = [uuid.uuid4().hex, self.mapping.name, self.mapping.source, report.origin, sha256, source.bytes]
@@ -238,16 +247,16 @@ def settings(connection: duckdb.DuckDBPyConnection, wanted: dict[str, str]) -> I
 
 
 @contextmanager
-def _sentences(source: SourceFile, mapping: Mapping) -> Iterator[None]:
+def _sentences(name: str, mapping: Mapping) -> Iterator[None]:
     """The warehouse's errors as one sentence; its own words only where they cannot hold a row's values."""
     try:
         yield
     except (duckdb.BinderException, duckdb.ParserException, duckdb.CatalogException) as error:
         raise MappingError(f"{mapping.name}: an expression cannot be used: {str(error).splitlines()[0]}") from error
-    except (duckdb.IOException, duckdb.OutOfMemoryException, TargetError) as error:
-        raise FileError(f"{source.path.name} was not landed: {str(error).splitlines()[0]}") from error
+    except (*_NOT_THE_ROWS, TargetError) as error:
+        raise FileError(f"{name} was not landed: {str(error).splitlines()[0]}") from error
     except (duckdb.ConversionException, duckdb.InvalidInputException, duckdb.OutOfRangeException) as error:
         raise FileError(
-            f"{source.path.name} was not landed: it is damaged, or an expression of the mapping {mapping.name} fails "
+            f"{name} was not landed: it is damaged, or an expression of the mapping {mapping.name} fails "
             "on one of its values (use try_cast there)."
         ) from error
