@@ -31,7 +31,6 @@ from ingestion.row_order import STAGING_SETTINGS, unordered_operators
 from ingestion.source_files import ReadableFile, SourceFile, file_sha256, source_file
 from orchestration.failpoints import OnStep
 
-
 # a full disk shows as an IOException, at the end of a transaction as the other two
 _NOT_THE_ROWS = (duckdb.IOException, duckdb.OutOfMemoryException, duckdb.TransactionException, duckdb.FatalException)
 
