@@ -63,9 +63,11 @@ class DuckDBWarehouse:
     @contextmanager
     def writer(self) -> Iterator[Connection]:
         """The one writing connection; closed (and the lock freed) at the end of the block."""
-        with writer_lock(self.path), duckdb.connect(str(self.path)) as native:
-            native.execute("set timezone = 'UTC'")
-            yield DuckDBConnection(native)
+        with writer_lock(self.path):
+            ensure_file(self.path)
+            with duckdb.connect(str(self.path)) as native:
+                native.execute("set timezone = 'UTC'")
+                yield DuckDBConnection(native)
 
     @contextmanager
     def dbt_turn(self) -> Iterator[None]:
@@ -137,6 +139,16 @@ class DuckDBWarehouse:
                 copy.unlink(missing_ok=True)
         for leftover in self.served.glob(".*.writing"):
             leftover.unlink(missing_ok=True)
+
+
+def ensure_file(path: Path) -> None:
+    """Create an empty DuckDB file whole: DuckDB itself, killed while it creates one, leaves a file that nobody can open."""
+    if not path.exists():
+        new = path.with_name(f"{path.name}.new")
+        new.unlink(missing_ok=True)
+        duckdb.connect(str(new)).close()
+        _sync(new)
+        new.rename(path)
 
 
 @contextmanager

@@ -13,9 +13,9 @@ from ingestion import settlement
 from ingestion.envelope import RAW_TABLES, Table
 from ingestion.landing_report import LandingReport
 from ingestion.mappings import Mapping
+from orchestration.duckdb_warehouse import transaction
 from orchestration.failpoints import OnStep, failpoints
 from orchestration.settling import land_each_into, land_into, settings
-from orchestration.duckdb_warehouse import transaction
 
 EXCHANGE_RATES_FILE = Path(settlement.__file__).parent / "reference" / "exchange_rates.csv"
 

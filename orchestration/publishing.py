@@ -14,6 +14,7 @@ from activation.embedded_redis import EmbeddedRedis
 from activation.errors import ActivationError, StalePublisherError
 from activation.publisher import publish_audience, publish_profiles
 from orchestration.errors import NothingServedError
+from orchestration.failpoints import failpoints
 from orchestration.settings import Settings
 from orchestration.state import AudienceVersion, State, utc_now
 from orchestration.transform import AudienceDefinition, audience_definitions, read_manifest
@@ -187,6 +188,7 @@ def _publish(client: redis.Redis, served: Connection, settings: Settings, versio
             as_of=version.as_of,
             snapshot=settings.home / "published" / "profiles.parquet",
             published_at=utc_now(),
+            on_step=failpoints("profiles"),
         )
         changed, removed = report.profiles_written, report.profiles_removed
         count, mode = report.count, report.mode
@@ -201,6 +203,7 @@ def _publish(client: redis.Redis, served: Connection, settings: Settings, versio
             as_of=version.as_of,
             definition_hash=version.definition_hash,
             published_at=utc_now(),
+            on_step=failpoints("audience"),
         )
         changed, removed = audience_report.added, audience_report.removed
         count, mode = audience_report.count, audience_report.mode

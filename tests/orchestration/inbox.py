@@ -17,6 +17,7 @@ import duckdb
 import psycopg2
 
 from orchestration import postgres_landing
+from orchestration.duckdb_warehouse import ensure_file
 from orchestration.landing import DuckDBTarget, land_folder
 from orchestration.postgres_landing import land_folder_into_postgres
 from orchestration.settings import load_settings
@@ -80,6 +81,8 @@ def query(where: str, sql: str) -> list[tuple[Any, ...]]:
                 return []
             cursor.execute(sql)
             return cursor.fetchall()
+    if not Path(where).exists():
+        return []
     with duckdb.connect(where) as connection:
         try:
             return connection.execute(sql).fetchall()
@@ -138,6 +141,7 @@ def main(where: str, folder: str, variant: str) -> None:
         with closing(psycopg2.connect(where)) as connection:
             reports = list(land_folder_into_postgres(connection, folder=folder, landed_at=LANDED_AT))
     else:
+        ensure_file(Path(where))
         with duckdb.connect(where) as connection:
             reports = list(land_folder(connection, folder=folder, landed_at=LANDED_AT))
     for report in reports:
