@@ -58,9 +58,7 @@ def amount_columns(properties: str) -> str:
         f"try_cast(weft__amounts[{position}] as double) as weft__{name}"
         for position, name in enumerate(AMOUNTS, start=2)
     ]
-    numbers_of_lines = ", ".join(
-        f"json_extract_string({properties}, '$.products[*].{name}')" for name in LINE_NUMBERS
-    )
+    numbers_of_lines = ", ".join(f"json_extract_string({properties}, '$.products[*].{name}')" for name in LINE_NUMBERS)
     lines = f"case when contains({properties}, 'products\"') then list_concat({numbers_of_lines}) end"
     return f"{', '.join(numbers)}, nullif(weft__amounts[1], '') as weft__currency, {lines} as weft__line_amounts"
 
@@ -100,7 +98,9 @@ def add_money_rules(rules: Rules, currencies: Sequence[str]) -> None:
         "weft__line_amounts is not null and len(list_filter(weft__line_amounts, lambda amount: amount <> '' "
         f"and not coalesce(abs(try_cast(amount as double)) < {AMOUNT_LIMIT}, false))) > 0"
     )
-    rules.add(RejectReason.BAD_NUMBER, unusable_lines, "A price, quantity or discount in products is not a usable number.")
+    rules.add(
+        RejectReason.BAD_NUMBER, unusable_lines, "A price, quantity or discount in products is not a usable number."
+    )
     negative = " or ".join(f"weft__{name} < 0" for name in AMOUNTS)
     rules.add(RejectReason.NEGATIVE_PRICE, negative)
     negative_lines = "len(list_filter(weft__line_amounts, lambda amount: try_cast(amount as double) < 0)) > 0"

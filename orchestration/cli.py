@@ -1,7 +1,9 @@
 """The `weft` command line: a table of contents of what a person can do. A user's mistake gets one sentence and exit code 2."""
 
+import json
 import sys
-from datetime import UTC, datetime
+from dataclasses import asdict
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -139,14 +141,21 @@ def up() -> None:
 
 
 @app.command()
-def status() -> None:
-    """What is where, how old and how big."""
-    from orchestration.reporting import status_rows
+def status(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for machines.")] = False,
+) -> None:
+    """What is where, how old and how big. Waits for nobody who writes."""
+    from orchestration.status import read_status
+    from orchestration.status_tables import status_tables
 
-    table = Table("what", "state", box=None)
-    for what, state in status_rows(build_platform()):
-        table.add_row(what, state)
-    console.print(table)
+    current = read_status(build_platform())
+    if as_json:
+        typer.echo(json.dumps(asdict(current), default=date.isoformat, indent=2))
+        return
+    plain = Console(highlight=False)
+    for part in status_tables(current):
+        if not isinstance(part, Table) or part.row_count:
+            plain.print(part)
 
 
 def parsed_instant(text: str | None) -> datetime | None:

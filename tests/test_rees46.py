@@ -37,9 +37,9 @@ select user_id::varchar as user_id, min(event_time) as started_at, max(event_tim
 from numbered group by user_id, visit order by user_id, started_at
 """
 BUILT_VISITS = """
-select value, started_at, ended_at, product_view_count, cart_add_count, order_count
-from customer_360.sessions join identity.memberships using (customer_id) join identity.identifiers using (identifier_id)
-where known_to is null order by value, started_at
+select identifier_value, started_at, ended_at, product_view_count, cart_add_count, order_count
+from customer_360.sessions join identity.nodes using (customer_id)
+order by identifier_value, started_at
 """
 DIRECT_ORDERS = """
 select user_id::varchar as user_id, user_session, min(event_time) as ordered_at, count(*)::double as items,

@@ -1,4 +1,4 @@
-"""The catalogue and the exchange rates through the mappings that come with Weft, and what a file's times, amounts and identifiers become."""
+"""Catalogue and exchange rates through the mappings that come with Weft, and what a file's times, amounts and identifiers become."""
 
 import re
 from collections.abc import Iterator
@@ -121,11 +121,18 @@ def test_the_ways_to_map_the_ecbs_files_and_inverse_rates_work_as_documented(
     long += "EXR.D.USD.EUR.SP00.A,D,USD,EUR,SP00,A,2024-03-01,1.0813,A\nEXR.D.USD.EUR.SP00.A,D,USD,EUR,SP00,A,2024-03-02,NaN,H\n"
     report = land(warehouse, tmp_path / "ecb.csv", long, tmp_path / "ecb.yml")
     assert (report.accepted, report.rejected) == (1, {"bad_number": 1})
-    (tmp_path / "eurofxref-hist.csv").write_text("Date,USD,JPY,CYP,\n2024-03-04,1.0846,163.2,N/A,\n2024-03-05,1.0849,162.9,N/A,\n")
+    (tmp_path / "eurofxref-hist.csv").write_text(
+        "Date,USD,JPY,CYP,\n2024-03-04,1.0846,163.2,N/A,\n2024-03-05,1.0849,162.9,N/A,\n"
+    )
     warehouse.execute(unpivot)
     turned = tmp_path / "exchange_rates.csv"
     assert land_file(warehouse, path=turned, mapping="exchange_rates", landed_at=LANDED_AT).accepted == 4
-    land(warehouse, tmp_path / "bank.csv", "day,code,euros\n2024-03-06,USD,0.8\n2024-03-06,GBP,0\n", tmp_path / "inverse.yml")
+    land(
+        warehouse,
+        tmp_path / "bank.csv",
+        "day,code,euros\n2024-03-06,USD,0.8\n2024-03-06,GBP,0\n",
+        tmp_path / "inverse.yml",
+    )
     days = ["2024-03-01", "2024-03-02", "2024-03-04", "2024-03-06"]
     assert [_rate(warehouse, day, "USD") for day in days] == [[(1.0813,)], [], [(1.0846,)], [(1.25,)]]
     assert _rate(warehouse, "2024-03-06", "GBP") == []
@@ -156,7 +163,15 @@ def test_an_order_in_an_unknown_currency_lands_once_its_rate_is_known_and_its_fi
 def test_an_amount_that_is_no_number_or_below_zero_refuses_the_order(
     warehouse: duckdb.DuckDBPyConnection, tmp_path: Path, name: str
 ) -> None:
-    amounts = {"text": "abc", "huge": 1e13, "below": -1, "number": 1.5, "number in text": "1.5", "blank": "", "null": None}
+    amounts = {
+        "text": "abc",
+        "huge": 1e13,
+        "below": -1,
+        "number": 1.5,
+        "number in text": "1.5",
+        "blank": "",
+        "null": None,
+    }
     content = ndjson(*(_order(id_, **{name: amount}) for id_, amount in amounts.items())).decode()
     land(warehouse, tmp_path / "segment.ndjson", content)
     assert [reason for reason, _, _ in rejects(warehouse)] == ["bad_number", "bad_number", "negative_price"]
@@ -191,7 +206,15 @@ def test_segment_identifiers_are_found_wherever_an_sdk_puts_them(
 
 
 OFFSET, UTC = "2026-01-01T10:00:00+02:00", datetime(2026, 1, 1, 8)
-SAMPLE = {"text": "1", "integer": 1, "decimal": 1.0, "boolean": True, "json": "{}", "date": "2026-01-01", "timestamp": OFFSET}
+SAMPLE = {
+    "text": "1",
+    "integer": 1,
+    "decimal": 1.0,
+    "boolean": True,
+    "json": "{}",
+    "date": "2026-01-01",
+    "timestamp": OFFSET,
+}
 MEANT = {"type": "track", "event_type": "view", "currency": "EUR"}
 
 
