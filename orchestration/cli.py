@@ -1,9 +1,7 @@
 """The `weft` command line: a table of contents of what a person can do. A user's mistake gets one sentence and exit code 2."""
 
-import json
 import sys
-from dataclasses import asdict
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -145,12 +143,12 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for machines.")] = False,
 ) -> None:
     """What is where, how old and how big. Waits for nobody who writes."""
-    from orchestration.status import read_status
+    from orchestration.status import read_status, status_json
     from orchestration.status_tables import status_tables
 
     current = read_status(build_platform())
     if as_json:
-        typer.echo(json.dumps(asdict(current), default=date.isoformat, indent=2))
+        typer.echo(status_json(current))
         return
     plain = Console(highlight=False)
     for part in status_tables(current):

@@ -1,10 +1,11 @@
 """What `weft status` tells: what is where, how old and how big. Reads the served build, operator state and the sizes of files; it waits
 for nobody who writes, starts nothing, and names no person."""
 
+import json
 import os
 import shutil
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -93,6 +94,11 @@ def read_status(platform: Platform) -> Status:
         redis=_redis(settings),
         last_runs=last_runs(settings),
     )
+
+
+def status_json(status: Status) -> str:
+    """The status as one JSON object, instants and dates in ISO 8601."""
+    return json.dumps(asdict(status), default=lambda instant: instant.isoformat(), indent=2)
 
 
 def _audiences(state: State) -> list[AudienceStatus]:
