@@ -93,7 +93,7 @@ class EmbeddedRedis:
     def start(self) -> Self:
         """Attach to the server running on this folder, or start it; returns when it answers PING."""
         with self._alone_on_folder():
-            running = self._running_port()
+            running = self.running_port()
             if running is not None:
                 if self._wanted_port not in (None, running):
                     raise EmbeddedRedisError(
@@ -113,7 +113,7 @@ class EmbeddedRedis:
     def stop(self) -> None:
         """Stop the server of this folder, whoever started it; returns when it is gone. Harmless when none runs."""
         with self._alone_on_folder():
-            port = self._running_port()
+            port = self.running_port()
             if port is not None:
                 with impatient_client(port) as client:
                     client.shutdown(nosave=True)  # the append-only file is flushed and closed all the same
@@ -138,8 +138,8 @@ class EmbeddedRedis:
         except (FileNotFoundError, ValueError, KeyError):
             return None
 
-    def _running_port(self) -> int | None:
-        """Port of the server that runs on this very folder (another program may have its old port by now)."""
+    def running_port(self) -> int | None:
+        """Port of the server that runs on this very folder (another program may have its old port by now), None where none does."""
         port = self._remembered_port()
         return port if port and accepts(port) and folder_served_on(port) == self.folder else None
 

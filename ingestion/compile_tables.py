@@ -97,7 +97,11 @@ def _add_rules(mapping: Mapping, currencies: Sequence[str], rules: Rules) -> Non
     else:
         keyless = "rate_date is null or currency is null"
         rules.add(RejectReason.MISSING_KEY, keyless, "A rate needs a date and a currency.")
+        is_no_code = "not regexp_full_match(currency, '[A-Z]{3}')"
+        rules.add(RejectReason.BAD_VALUE, is_no_code, "A currency is a code of three letters, as in ISO 4217.")
         rules.add(RejectReason.BAD_NUMBER, "rate is null or rate <= 0", "A rate must be a number above zero.")
+        not_base = "currency = 'EUR' and rate <> 1"
+        rules.add(RejectReason.BAD_VALUE, not_base, "Rates are units for 1 EUR, so that of EUR itself is 1.")
 
 
 def _text(expression: str | None) -> str:

@@ -99,7 +99,7 @@ PRODUCTS = Table(
 
 EXCHANGE_RATES = Table(
     "raw.exchange_rates",
-    "One row per (rate_date, currency); a currency that is not here is unknown.",
+    "One row per (rate_date, currency); a currency that is not here is unknown. Seeded with yearly averages from memory.",
     (
         Column("rate_date", "DATE", "first day the rate holds"),
         Column("currency", "VARCHAR", "ISO 4217"),

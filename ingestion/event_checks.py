@@ -10,7 +10,8 @@ from ingestion.envelope import EventType, RejectReason
 from ingestion.sql_text import quoted_text
 from ingestion.typed_columns import RULE, Rules
 
-AMOUNTS = ("price", "revenue", "total")
+AMOUNTS = ("price", "revenue", "total", "tax", "shipping", "discount")
+LINE_NUMBERS = ("price", "quantity", "discount")
 # DECIMAL(18,4) holds 14 digits before the point; an amount of a trillion is an error in any currency
 AMOUNT_LIMIT = "1e12"
 DAY = "interval 24 hours"
@@ -64,16 +65,14 @@ def amounts_of(properties: str) -> str:
 
 
 def amount_columns(properties: str) -> str:
-    """Columns of the next layer: every amount's text and number, and a list of the products' prices and quantities."""
+    """Columns of the next layer: every amount's text and number, and a list of the numbers of the products."""
     numbers = [
         f"nullif(weft__amounts[{position}], '') as weft__{name}_text, "
         f"try_cast(weft__amounts[{position}] as double) as weft__{name}"
         for position, name in enumerate(AMOUNTS, start=2)
     ]
-    prices, quantities = (
-        f"json_extract_string({properties}, '$.products[*].{name}')" for name in ("price", "quantity")
-    )
-    lines = f"case when contains({properties}, 'products\"') then list_concat({prices}, {quantities}) end"
+    numbers_of_lines = ", ".join(f"json_extract_string({properties}, '$.products[*].{name}')" for name in LINE_NUMBERS)
+    lines = f"case when contains({properties}, 'products\"') then list_concat({numbers_of_lines}) end"
     return f"{', '.join(numbers)}, nullif(weft__amounts[1], '') as weft__currency, {lines} as weft__line_amounts"
 
 
@@ -112,7 +111,9 @@ def add_money_rules(rules: Rules, currencies: Sequence[str]) -> None:
         "weft__line_amounts is not null and len(list_filter(weft__line_amounts, lambda amount: amount <> '' "
         f"and not coalesce(abs(try_cast(amount as double)) < {AMOUNT_LIMIT}, false))) > 0"
     )
-    rules.add(RejectReason.BAD_NUMBER, unusable_lines, "A price or quantity in products is not a usable number.")
+    rules.add(
+        RejectReason.BAD_NUMBER, unusable_lines, "A price, quantity or discount in products is not a usable number."
+    )
     negative = " or ".join(f"weft__{name} < 0" for name in AMOUNTS)
     rules.add(RejectReason.NEGATIVE_PRICE, negative)
     negative_lines = "len(list_filter(weft__line_amounts, lambda amount: try_cast(amount as double) < 0)) > 0"

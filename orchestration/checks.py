@@ -4,6 +4,7 @@ import json
 
 import dagster as dg
 
+from orchestration.collecting import inbox_problems
 from orchestration.errors import NothingServedError
 from orchestration.resources import Platform
 from orchestration.transform import audience_definitions, read_manifest
@@ -22,6 +23,15 @@ def landing_books_balance(platform: dg.ResourceParam[Platform]) -> dg.AssetCheck
             "select count(*) from raw.landings where rows_read <> accepted + rejected + duplicates + conflicts",
         )
     return dg.AssetCheckResult(passed=unbalanced == 0, metadata={"unbalanced_files": unbalanced})
+
+
+@dg.asset_check(asset=["raw", "landings"])
+def every_inbox_file_landed(platform: dg.ResourceParam[Platform]) -> dg.AssetCheckResult:
+    """No file of the inbox was refused as a whole (no mapping of its folder's name, columns missing, not readable)."""
+    problems = inbox_problems(platform.state)
+    return dg.AssetCheckResult(
+        passed=not problems, severity=dg.AssetCheckSeverity.WARN, metadata={"files": len(problems), **problems}
+    )
 
 
 @dg.asset_check(asset=["identity", "quality"])
@@ -92,6 +102,7 @@ def every_audience_holds_a_share_of_the_customers(platform: dg.ResourceParam[Pla
 
 CHECKS = [
     landing_books_balance,
+    every_inbox_file_landed,
     identity_precision_is_high,
     no_score_is_missing,
     churn_probabilities_are_calibrated,

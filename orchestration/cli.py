@@ -139,14 +139,21 @@ def up() -> None:
 
 
 @app.command()
-def status() -> None:
-    """What is where, how old and how big."""
-    from orchestration.reporting import status_rows
+def status(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for machines.")] = False,
+) -> None:
+    """What is where, how old and how big. Waits for nobody who writes."""
+    from orchestration.status import read_status, status_json
+    from orchestration.status_tables import status_tables
 
-    table = Table("what", "state", box=None)
-    for what, state in status_rows(build_platform()):
-        table.add_row(what, state)
-    console.print(table)
+    current = read_status(build_platform())
+    if as_json:
+        typer.echo(status_json(current))
+        return
+    plain = Console(highlight=False)
+    for part in status_tables(current):
+        if not isinstance(part, Table) or part.row_count:
+            plain.print(part)
 
 
 def parsed_instant(text: str | None) -> datetime | None:

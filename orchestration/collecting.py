@@ -1,6 +1,7 @@
 """Landing, whatever the warehouse: the calls that assets and commands make."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -8,7 +9,10 @@ from ingestion.landing_report import LandingReport
 from ingestion.mappings import Mapping
 from orchestration import landing
 from orchestration.duckdb_warehouse import DuckDBConnection
+from orchestration.state import State
 from orchestration.warehouse import Connection
+
+INBOX_PROBLEMS = "inbox_problems"
 
 
 def ensure_raw_tables(connection: Connection) -> None:
@@ -24,6 +28,18 @@ def land_file(connection: Connection, *, path: Path, mapping: Mapping, landed_at
 def land_folder(connection: Connection, *, folder: Path, landed_at: datetime) -> Iterator[LandingReport]:
     """Land every file below `folder`/<mapping name>/ that has not landed yet, one report each."""
     return landing.land_folder(_duckdb(connection), folder=folder, landed_at=landed_at)
+
+
+def remember_problems(state: State, reports: Iterable[LandingReport]) -> None:
+    """Keep which files of the inbox could not be landed at the last try, until the next one."""
+    problems = {f"{report.mapping}/{report.origin}": report.problem for report in reports if report.problem}
+    state.remember(INBOX_PROBLEMS, json.dumps(problems))
+
+
+def inbox_problems(state: State) -> dict[str, str]:
+    """Files of the inbox, as mapping/name, that could not be landed at the last try, with the sentence that says why."""
+    problems: dict[str, str] = json.loads(state.setting(INBOX_PROBLEMS) or "{}")
+    return problems
 
 
 def _duckdb(connection: Connection):  # type: ignore[no-untyped-def]

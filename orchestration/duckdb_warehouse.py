@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from orchestration.errors import NothingServedError
 from orchestration.warehouse import KEEP_BUILDS, NEWEST_BUILD, Connection, first_row, tables_of
-from orchestration.writer_lock import writer_lock
+from orchestration.writer_lock import lock_path, writer_lock
 
 POINTER = "current"
 
@@ -107,6 +107,13 @@ class DuckDBWarehouse:
     def size_bytes(self) -> int | None:
         """Bytes of the file; None where there is none yet."""
         return self.path.stat().st_size if self.path.exists() else None
+
+    def is_being_written(self) -> bool:
+        """Whether somebody holds the writer's lock."""
+        if not lock_path(self.path).exists():
+            return False
+        with writer_lock(self.path, wait=False) as held:
+            return not held
 
     def _newest_build(self) -> str | None:
         """Looks into the file and folds its write-ahead log in, so that the file alone is the build."""

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -14,8 +13,8 @@ from orchestration import definitions
 from orchestration.assets.dbt_models import STAGE_OF_SCHEMA
 from orchestration.errors import PassError
 from orchestration.resources import Platform
+from orchestration.runs import PROCESS_TAG, is_dead
 
-PROCESS_TAG = "weft/process"
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 STAGES = ("collect", "unify", "predict", "activate")
 SENSOR_CURSOR = "audience_changed_cursor"
@@ -52,8 +51,7 @@ def fail_dead_runs(instance: dg.DagsterInstance) -> None:
     """Say of passes whose process was killed that they failed: Dagster alone would show them as running for ever."""
     running = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
     for run in running:
-        process = run.tags.get(PROCESS_TAG)
-        if process and not Path(f"/proc/{process}").exists():
+        if is_dead(run):
             instance.report_run_failed(run, message="The process of this pass was killed; a new pass does the rest.")
 
 

@@ -128,6 +128,13 @@ class State:
         rows = self._versions(query.order_by(audience_versions.c.version.desc()).limit(1))
         return rows[0] if rows else None
 
+    def newest_versions(self) -> list[AudienceVersion]:
+        """The newest registered version of every audience, by name."""
+        newest = sa.func.max(audience_versions.c.version).over(partition_by=audience_versions.c.audience)
+        ranked = sa.select(audience_versions, newest.label("newest")).subquery()
+        query = sa.select(ranked).where(ranked.c.version == ranked.c.newest).order_by(ranked.c.audience)
+        return self._versions(query)
+
     def versions_without(self, *statuses: str) -> list[tuple[AudienceVersion, int, str | None, datetime | None]]:
         """Versions whose newest try has none of `statuses`, oldest first, with that try's attempt (0: none), status and time."""
         tries = sa.select(

@@ -64,6 +64,9 @@ class Warehouse(Protocol):
     def size_bytes(self) -> int | None:
         """How big the warehouse is; None where there is none yet."""
 
+    def is_being_written(self) -> bool:
+        """Whether somebody writes right now; waits for nobody."""
+
 
 SQL_TYPES = {
     pa.string(): "varchar",
@@ -114,9 +117,11 @@ def row_count(connection: Connection, table: str) -> int:
     return int(scalar(connection, f"select count(*) from {table}"))
 
 
-def tables_of(connection: Connection, schema: str) -> set[str]:
+def tables_of(connection: Connection, schema: str, *, with_views: bool = True) -> set[str]:
     """Names of the tables and views of a schema."""
     query = "select table_name from information_schema.tables where table_schema = ?"
+    if not with_views:
+        query += " and table_type = 'BASE TABLE'"
     return {name for (name,) in connection.rows(query, [schema])}
 
 

@@ -22,7 +22,7 @@ from ingestion.simulator.whatsapp import whatsapp_table
 from ingestion.simulator.world import Shop, World, draw_world, open_shop
 from ingestion.simulator.writer import Spool, WriteTable, cleared, write_csv, write_ndjson, write_parquet
 
-WEB, POS, WHATSAPP, PRODUCTS = "simulator_web", "simulator_pos", "simulator_whatsapp", "simulator_products"
+WEB, POS, WHATSAPP, PRODUCTS = "simulator_web", "simulator_pos", "simulator_whatsapp", "products"
 TRUTH = "truth"
 _EVENTS_PER_VISITOR = 25  # rough; only says how many people to draw before cutting to the number wanted
 _ROWS_PER_FILE = 200_000
@@ -64,7 +64,7 @@ class _Rows:
 
 
 def simulate(config: SimulationConfig, out: Path, *, progress: Progress | None = None) -> SimulationSummary:
-    """Writes OUT/simulator_web, _pos, _whatsapp, _products and OUT/truth, replacing those folders and nothing else.
+    """Writes OUT/simulator_web, _pos, _whatsapp, OUT/products and OUT/truth, replacing those folders and nothing else.
 
     The same configuration gives the same bytes. Memory grows with `chunk_events` and the rows of a file, not with
     `events`. `progress` is told (rows drawn, rows wanted) after each chunk. Raises SimulationError if OUT is a file.

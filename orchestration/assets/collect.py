@@ -5,7 +5,7 @@ from datetime import datetime
 import dagster as dg
 
 from orchestration.clock import resolve_as_of, start_run
-from orchestration.collecting import ensure_raw_tables, land_folder
+from orchestration.collecting import ensure_raw_tables, land_folder, remember_problems
 from orchestration.resources import Platform
 from orchestration.state import utc_now
 from orchestration.warehouse import row_count
@@ -15,7 +15,7 @@ RAW = {
     "rejected_events": "One row per source row that could not be accepted, with its bytes and the reason.",
     "landings": "One row per landed file: the books.",
     "products": "One row per product of a source's catalogue.",
-    "exchange_rates": "One row per currency and day from which a rate holds.",
+    "exchange_rates": "One row per currency and day from which a rate holds. Seeded with yearly averages from memory: import your own.",
 }
 CONTROL = {
     "current_run": "One row: the run's as-of instant and reporting currency.",
@@ -35,9 +35,12 @@ def landed_files(context: dg.AssetExecutionContext, platform: dg.ResourceParam[P
     with platform.warehouse.writer() as connection:
         ensure_raw_tables(connection)
         before = {table: row_count(connection, f"raw.{table}") for table in RAW}
+        reports = []
         for report in land_folder(connection, folder=platform.settings.inbox, landed_at=utc_now()):
-            context.log.info(report.sentence())
+            (context.log.warning if report.problem else context.log.info)(report.sentence())
+            reports.append(report)
         after = {table: row_count(connection, f"raw.{table}") for table in RAW}
+    remember_problems(platform.state, reports)
     for table in RAW:
         metadata = {"dagster/row_count": after[table], "rows_landed": after[table] - before[table]}
         yield dg.MaterializeResult(asset_key=["raw", table], metadata=metadata)

@@ -34,7 +34,7 @@ def opened(summary: SimulationSummary) -> Simulated:
         "web_files": f"read_parquet('{out}/simulator_web/*.parquet', filename = true, file_row_number = true)",
         "pos_files": f"read_csv('{out}/simulator_pos/*.csv', all_varchar = true)",
         "whatsapp": f"read_ndjson('{out}/simulator_whatsapp/*.ndjson')",
-        "products": f"read_csv('{out}/simulator_products/products.csv')",
+        "products": f"read_csv('{out}/products/products.csv')",
         **{f"truth_{path.stem}": f"read_parquet('{path}')" for path in (out / "truth").glob("*.parquet")},
     }
     for name, source in files.items():

@@ -50,7 +50,7 @@ def test_the_lines_of_a_receipt_add_up_to_their_order(shop):
 
 
 def test_the_catalogue_file_has_the_columns_of_its_mapping():
-    mapping = load_mapping("simulator_products")
+    mapping = load_mapping("products")
     assert mapping.target == "products"
     assert list(mapping.columns) == [
         "id",

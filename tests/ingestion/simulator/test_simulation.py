@@ -39,7 +39,7 @@ def test_many_chunks_of_people_give_one_shop_in_files_that_follow_each_other_in_
     summary = run_simulation(events=20_000, chunk_events=4_000)
     assert abs(summary.rows - 20_000) <= 400
     folders = {path.parent.name for path in summary.files}
-    assert folders == {"simulator_web", "simulator_pos", "simulator_whatsapp", "simulator_products", "truth"}
+    assert folders == {"simulator_web", "simulator_pos", "simulator_whatsapp", "products", "truth"}
     medians = shop.rows(
         "select filename, median(received_at) as middle from web_files group by filename order by filename"
     )
