@@ -39,7 +39,7 @@ def status_rows(platform: Platform) -> list[tuple[str, str]]:
                     f"v{newest.version}, {newest.member_count:,} members, {last[1] if last else 'not published yet'}",
                 )
             )
-    for card in state.model_cards():
+    for card in state.models.cards():
         if card["is_champion"]:
             rows.append((f"model {card['model']}", f"{card['version']}, trained {str(card['trained_at'])[:16]}"))
     return rows
