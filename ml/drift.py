@@ -17,7 +17,8 @@ SMALLEST_ROWS: Final = 200
 def histograms(frame: pd.DataFrame) -> dict[str, dict[str, list[Any]]]:
     """Per column `edges` and `counts` (one more than edges, and the last of all: rows without a value); plain numbers.
 
-    Up to BINS distinct values get a bin each, more are cut at their deciles.
+    Up to BINS distinct values get a bin each, beside one for smaller and one for larger values than there were; more
+    are cut at their deciles.
     """
     return {name: _histogram(_numbers(frame[name])) for name in frame.columns}
 
@@ -31,8 +32,10 @@ def drift(reference: Mapping[str, Any], today: pd.DataFrame) -> dict[str, float]
 def _histogram(values: FloatArray) -> dict[str, list[Any]]:
     known = values[np.isfinite(values)]
     distinct = np.unique(known)
-    cuts = distinct if len(distinct) <= BINS else np.unique(np.quantile(known, np.linspace(0, 1, BINS + 1)[1:-1]))
-    edges = cuts[cuts > distinct[0]] if len(distinct) else cuts
+    if len(distinct) <= BINS:
+        edges = np.append(distinct, np.nextafter(distinct[-1:], np.inf))
+    else:
+        edges = np.unique(np.quantile(known, np.linspace(0, 1, BINS + 1)[1:-1]))
     return {"edges": edges.tolist(), "counts": _counts(edges, values).tolist()}
 
 

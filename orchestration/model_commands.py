@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from ml import gate, registry, splits
 from orchestration.errors import RegistryError
@@ -25,7 +25,8 @@ Version = Annotated[str, typer.Argument(help="A version that `weft model list` s
 @models.command("list")
 def list_() -> None:
     """Every trained version, its test rows and headline metrics; the champion makes the scores."""
-    table = Table("model", "version", "trained", "test date", "test rows", "metrics", "", box=None)
+    version = Column("version", no_wrap=True)
+    table = Table("model", version, "trained", "test date", "test rows", "metrics", "", box=None)
     for card in build_platform().state.models.cards():
         metrics = json.loads(card["metrics"])
         shown = ", ".join(

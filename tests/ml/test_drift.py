@@ -48,6 +48,12 @@ def test_values_that_come_or_go_missing_or_are_new_are_drift(column: str) -> Non
     assert drift.drift(drift.histograms(past), changed)[column] > drift.NOTABLE
 
 
+@pytest.mark.parametrize("value", [0.0, 2.0])
+def test_another_value_where_there_was_only_one_is_drift(value: float) -> None:
+    past = frame(np.random.default_rng(4))
+    assert drift.drift(drift.histograms(past), past.assign(always=value))["always"] > drift.NOTABLE
+
+
 def test_the_index_is_the_textbook_one() -> None:
     past, now = pd.DataFrame({"x": [0.0] * 5_000 + [1.0] * 5_000}), pd.DataFrame({"x": [0.0] * 8_000 + [1.0] * 2_000})
     expected = 0.3 * math.log(0.8 / 0.5) + (0.2 - 0.5) * math.log(0.2 / 0.5)
@@ -56,7 +62,7 @@ def test_the_index_is_the_textbook_one() -> None:
 
 def test_infinite_and_empty_columns_are_counted_as_missing() -> None:
     past = pd.DataFrame({"x": [np.inf, -np.inf, 1.0, 2.0]})
-    assert drift.histograms(past)["x"] == {"edges": [2.0], "counts": [1.0, 1.0, 2.0]}
+    assert drift.histograms(past)["x"]["counts"] == [0.0, 1.0, 1.0, 0.0, 2.0]
     assert drift.histograms(past.head(0))["x"] == {"edges": [], "counts": [0.0, 0.0]}
 
 

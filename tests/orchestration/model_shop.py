@@ -41,9 +41,12 @@ def of_today(day: date, customers: int = 300) -> pd.DataFrame:
 
 
 def with_shuffled_features(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows that nothing can be learnt from: the features of somebody else."""
-    shuffled = rows[list(schema.FEATURE_NAMES)].sample(frac=1, random_state=1)
-    return rows.assign(**{name: shuffled[name].to_numpy() for name in schema.FEATURE_NAMES})
+    """Rows that nothing can be learnt from, to be judged on the true rows of the test date: the features of somebody else."""
+    names = list(schema.FEATURE_NAMES)
+    is_before = rows["as_of_date"] < pd.Timestamp(TEST_DATE)
+    shuffled = rows.loc[is_before, names].sample(frac=1, random_state=1)
+    before = rows[is_before].assign(**{name: shuffled[name].to_numpy() for name in names})
+    return pd.concat([before, rows[~is_before]])
 
 
 def write_shop(connection: Connection, rows: pd.DataFrame, today: pd.DataFrame, day: date) -> None:

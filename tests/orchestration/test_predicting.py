@@ -18,7 +18,6 @@ from orchestration.resources import Platform
 from orchestration.warehouse import row_count
 from tests.orchestration.model_shop import (
     TODAY,
-    YESTERDAY,
     assert_scores_are_of_one_run,
     labelled,
     of_today,
@@ -43,7 +42,7 @@ def today() -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def trained_home(tmp_path_factory: pytest.TempPathFactory, rows: pd.DataFrame, today: pd.DataFrame) -> Path:
-    """A home with a build, one version of every model, and today's scores."""
+    """A home with one version of every model and today's scores."""
     home = tmp_path_factory.mktemp("trained")
     platform = platform_at(home)
     with platform.warehouse.writer() as connection:
@@ -51,7 +50,6 @@ def trained_home(tmp_path_factory: pytest.TempPathFactory, rows: pd.DataFrame, t
     for module in MODELS:
         train_at(platform, module)
     score_at(platform)
-    platform.warehouse.serve_newest_build()
     return home
 
 
@@ -163,7 +161,13 @@ def test_a_lost_champion_trained_again_is_whole_again(platform: Platform) -> Non
     ],
 )
 def test_a_shop_without_enough_goes_through_with_a_sentence(
-    tmp_path: Path, rows: pd.DataFrame, today: pd.DataFrame, module: Any, shop: str, said: str
+    *,
+    tmp_path: Path,
+    rows: pd.DataFrame,
+    today: pd.DataFrame,
+    module: Any,
+    shop: str,
+    said: str,
 ) -> None:
     platform = platform_at(tmp_path)
     three = rows["customer_id"].unique()[:3]
@@ -308,6 +312,8 @@ def test_people_look_at_compare_promote_and_roll_back(
     [old] = platform.state.models.champions("churn")
     rewrite(platform, with_shuffled_features(rows), today)
     new = train_at(platform)["version"]
+    assert "No whole build is served" in weft("compare", "churn", new)
+    platform.warehouse.serve_newest_build()
     assert old in weft("list")
     assert new in weft("list")
     shown = weft("show", "churn")
