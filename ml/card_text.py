@@ -76,7 +76,7 @@ def _parameters(card: ModelCard) -> str:
 def _again(card: ModelCard) -> str:
     as_of = card.test_date + timedelta(days=card.horizon_days)
     return (
-        f"With the events that were known then, the same version of Weft and `WEFT_SEED={card.seed}`, "
+        f"With the events that were known then, the same versions of Weft and its libraries and `WEFT_SEED={card.seed}`, "
         f"`weft run --as-of {as_of}` trains on rows of the same fingerprint and gives the same files bit for bit: "
         "the version is the hash of their hashes."
     )

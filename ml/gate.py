@@ -21,7 +21,7 @@ INTERVAL: Final = 0.95
 SEED: Final = 20
 RULE: Final = (
     "A challenger is promoted where its mean loss on the newest labelled date is at least 0.5 % below the champion's "
-    "and the 95 % interval of that gain (paired bootstrap over customers) lies above 0."
+    "and the 95 % interval of that gain (paired bootstrap over customers) lies above 0, on 100 rows or more."
 )
 
 
@@ -78,7 +78,7 @@ def compare(module: ModelModule, champion: Fitted[Any], challenger: Fitted[Any],
     [day] = pd.to_datetime(rows["as_of_date"]).dt.date.unique()
     theirs, ours = (module.losses(fitted.fitted_before(day), rows) for fitted in (champion, challenger))
     gain, lower, upper = _gain(theirs, ours)
-    return Comparison(module.LOSS, day, len(rows), float(theirs.mean()), float(ours.mean()), gain, lower, upper)
+    return Comparison(module.LOSS, day, len(theirs), float(theirs.mean()), float(ours.mean()), gain, lower, upper)
 
 
 def decide(

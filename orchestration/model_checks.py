@@ -11,6 +11,7 @@ from ml import MODELS
 from ml.drift import NOTABLE, SMALLEST_ROWS, drift
 from ml.model import ModelError, ModelModule
 from ml.plots import drift_plot, model_plot
+from orchestration.errors import RegistryError
 from orchestration.predicting import RUN_DATE, load, read_frame
 from orchestration.resources import Platform
 from orchestration.warehouse import Connection, first_row, scalar
@@ -66,7 +67,7 @@ def nothing_has_drifted(connection: Connection, platform: Platform, module: Mode
         return dg.AssetCheckResult(passed=True, description="There are no scores yet.")
     try:
         reference = load(platform.state.models, module.MODEL, version, platform.settings.models).card.reference
-    except ModelError as error:
+    except (ModelError, RegistryError) as error:
         return dg.AssetCheckResult(passed=False, severity=dg.AssetCheckSeverity.WARN, description=str(error))
     names = ", ".join(reference)
     today = read_frame(

@@ -265,6 +265,9 @@ def test_scores_by_another_than_the_champion_are_found(platform: Platform) -> No
     found = check(platform, model_checks.the_champion_scores)
     assert not found.passed
     assert found.metadata["scores by"].value == "another"
+    unknown = check(platform, model_checks.nothing_has_drifted)
+    assert not unknown.passed
+    assert "no churn model in version another" in unknown.description
 
 
 @pytest.mark.parametrize(("days", "passes"), [(35, True), (36, False), (181, False)])
