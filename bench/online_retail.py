@@ -88,7 +88,7 @@ def _revenue(served: Connection) -> str:
 def _models(state: State) -> list[str]:
     lines = []
     for model, columns, published in (("churn", CHURN_COLUMNS, CHURN), ("ltv", LTV_COLUMNS, LTV)):
-        card = next((c for c in state.model_cards() if c["model"] == model and c["is_champion"]), None)
+        card = state.models.champion(model)
         if card is None:
             raise BenchError(f"No {model} model was trained.")
         rows = [[f"**Weft {model}**", *_numbers(json.loads(card["metrics"]), columns)]]

@@ -11,7 +11,8 @@ from ml import baselines, schema
 from ml.boosting import BoostingParams, Grower
 from ml.calibration import fit_calibration
 from ml.churn_model import INPUT_NAMES, ChurnModel, churn_inputs, from_files
-from ml.evaluation import churn_metrics, leak_warnings
+from ml.drift import histograms
+from ml.evaluation import churn_metrics, leak_warnings, season_warnings
 from ml.fingerprint import data_fingerprint
 from ml.linear import fit_logistic
 from ml.model import ModelCard, ModelError, Trained
@@ -20,10 +21,19 @@ from ml.rhythm import fit_rhythm
 from ml.schema import FloatArray
 from ml.splits import Fold, Split, crossfit_folds, rows_on
 
-__all__ = ["MODEL", "TABLE", "ChurnModel", "ChurnParams", "from_files", "score", "train"]
+__all__ = ["MODEL", "TABLE", "ChurnModel", "ChurnParams", "from_files", "losses", "score", "train"]
 
 MODEL: Final = "churn"
 TABLE: Final = "churn_scores"
+PURPOSE: Final = (
+    "How likely a customer is to place no order within the horizon, so that those worth keeping can be reached in time."
+)
+LIMITS: Final = (
+    "Only customers with an order are scored; it says nothing of visitors who never bought.",
+    "It says who is likely to stay away, not whom a message would win back.",
+)
+LOSS: Final = "Brier score"
+INPUTS: Final = schema.FEATURE_NAMES
 SMALLEST_CLASS: Final = 20
 
 
@@ -51,23 +61,26 @@ def train(rows: pd.DataFrame, split: Split, params: ChurnParams) -> Trained[Chur
     churned = _churned(test)
     predictions = {MODEL: judged.probability(schema.matrix(test)), **baselines.churn(before, split, test)}
     metrics = {n: churn_metrics(churned, p, threshold=params.threshold) for n, p in predictions.items()}
-    metrics[MODEL]["warnings"] = leak_warnings(schema.matrix(test), churned, schema.FEATURE_NAMES)
+    leaks = leak_warnings(schema.matrix(test), churned, INPUTS)
+    metrics[MODEL]["warnings"] = leaks + season_warnings(rows["tenure_days"].max())
     model = _fit(rows, split.rolled_forward(), params)
     card = ModelCard(
         model=MODEL,
         train_dates=split.dates_before_test,
         test_date=split.test_date,
+        horizon_days=split.horizon_days,
         train_rows=len(before),
         test_rows=len(test),
-        features=schema.FEATURE_NAMES,
+        features=INPUTS,
         parameters={**asdict(params), **_facts(model), "refit": split.refit_sentence()},
         metrics=metrics.pop(MODEL),
         baseline_metrics=metrics,
+        reference=histograms(rows[list(INPUTS)].assign(churn_probability=model.probability(schema.matrix(rows)))),
         data_fingerprint=data_fingerprint(rows),
         seed=params.seed,
     )
     scores = test[list(schema.KEYS)].assign(actual=churned, **predictions).reset_index(drop=True)
-    return Trained(model, card, scores)
+    return Trained(model, judged, card, scores)
 
 
 def score(model: ChurnModel, features: pd.DataFrame, *, explain: bool = True) -> pd.DataFrame:
@@ -80,6 +93,11 @@ def score(model: ChurnModel, features: pd.DataFrame, *, explain: bool = True) ->
     keys = features[list(schema.KEYS)].reset_index(drop=True)
     reasons = model.reasons(values) if explain else no_reasons(features)
     return keys.assign(churn_probability=model.probability(values), reason_codes=reasons)
+
+
+def losses(model: ChurnModel, rows: pd.DataFrame) -> FloatArray:
+    """Squared distance between probability and outcome per labelled row."""
+    return np.asarray((model.probability(schema.matrix(rows)) - _churned(rows)) ** 2)
 
 
 def _fit(rows: pd.DataFrame, split: Split, params: ChurnParams) -> ChurnModel:

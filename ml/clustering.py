@@ -6,7 +6,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 from sklearn.cluster import KMeans
-from sklearn.metrics import adjusted_rand_score, silhouette_score
+from sklearn.metrics import adjusted_rand_score, silhouette_samples, silhouette_score
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from ml.model import ModelError
@@ -76,6 +76,14 @@ def judge(points: FloatArray, labels: IntArray, spend: FloatArray, *, rows: int,
         "sizes": [int((labels == g).sum()) for g in groups],
         "later_spend_explained": 1.0 - within / total if total > 0 else None,
     }
+
+
+def silhouettes(points: FloatArray, labels: IntArray, *, rows: int, seed: int) -> FloatArray:
+    """Silhouette per point of a sample; 0 for all where the sample holds one group only."""
+    chosen = np.random.default_rng(seed).permutation(len(points))[:rows]
+    if not 1 < len(np.unique(labels[chosen])) < len(chosen):
+        return np.zeros(len(chosen))
+    return np.asarray(silhouette_samples(points[chosen], labels[chosen]), dtype=np.float64)
 
 
 def _try(sample: FloatArray, k: int, *, bootstraps: int, seed: int) -> dict[str, Any]:

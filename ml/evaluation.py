@@ -16,6 +16,7 @@ from ml.schema import FloatArray
 
 BoolArray = npt.NDArray[np.bool_]
 TOO_GOOD: Final = 0.95
+FULL_YEAR: Final = 365
 
 
 def churn_metrics(actual: BoolArray, probability: FloatArray, *, threshold: float) -> dict[str, Any]:
@@ -53,6 +54,15 @@ def leak_warnings(values: FloatArray, actual: BoolArray, names: Sequence[str]) -
         if max(auc, 1 - auc) >= TOO_GOOD:
             found.append(f"{name} alone tells churners apart (ROC-AUC {max(auc, 1 - auc):.3f}): look for a leak in it.")
     return found
+
+
+def season_warnings(longest_tenure: float) -> list[str]:
+    """A sentence where the longest tenure, in days, is under a year: the model has never seen every season."""
+    if longest_tenure >= FULL_YEAR:
+        return []
+    return [
+        f"Less than a year of history ({longest_tenure:.0f} days): a season was never seen, scores may be far off in it."
+    ]
 
 
 def brier(actual: BoolArray, probability: FloatArray) -> float:
@@ -160,5 +170,14 @@ def _correlation(left: FloatArray, right: FloatArray) -> float | None:
 
 def tweedie_deviance(actual: FloatArray, predicted: FloatArray, power: float) -> float:
     """Mean Tweedie deviance up to terms of the outcome alone, 1 < power < 2, outcomes >= 0; the mean minimises it."""
-    left = -actual * predicted ** (1 - power) / (1 - power)
-    return float((left + predicted ** (2 - power) / (2 - power)).mean())
+    return float(_tweedie_terms(actual, predicted, power).mean())
+
+
+def unit_tweedie_deviances(actual: FloatArray, predicted: FloatArray, power: float) -> FloatArray:
+    """Tweedie deviance per row, 0 where the prediction is the outcome; 1 < power < 2, outcomes >= 0."""
+    perfect = actual ** (2 - power) * (1 / (power - 1) + 1 / (2 - power))
+    return 2 * (_tweedie_terms(actual, predicted, power) - perfect)
+
+
+def _tweedie_terms(actual: FloatArray, predicted: FloatArray, power: float) -> FloatArray:
+    return np.asarray(-actual * predicted ** (1 - power) / (1 - power) + predicted ** (2 - power) / (2 - power))

@@ -8,7 +8,14 @@ import pandas as pd
 
 from ml import baselines, schema
 from ml.boosting import BoostingParams, Grower
-from ml.evaluation import interval_metrics, tweedie_deviance, value_metrics
+from ml.drift import histograms
+from ml.evaluation import (
+    interval_metrics,
+    season_warnings,
+    tweedie_deviance,
+    unit_tweedie_deviances,
+    value_metrics,
+)
 from ml.fingerprint import data_fingerprint
 from ml.intervals import fit_intervals
 from ml.ltv_model import LtvModel, blend, from_files
@@ -18,12 +25,20 @@ from ml.rhythm import fit_rhythm
 from ml.schema import FloatArray
 from ml.splits import Split, crossfit_folds, rows_on
 
-__all__ = ["MODEL", "TABLE", "LtvModel", "LtvParams", "from_files", "score", "train"]
+__all__ = ["MODEL", "TABLE", "LtvModel", "LtvParams", "from_files", "losses", "score", "train"]
 
 MODEL: Final = "ltv"
 TABLE: Final = "ltv_scores"
+PURPOSE: Final = "The net revenue expected of a customer within the horizon, so that spending on customers can follow what they bring."
+LIMITS: Final = (
+    "Only customers with an order are scored.",
+    "Single customers vary widely around the expectation: use the interval, or sums over many customers.",
+    "It is money in the reporting currency that the training rows had; after a change of currency, train again.",
+)
+LOSS: Final = "Tweedie deviance of what is bought"
+LOSS_POWER: Final = 1.5
+INPUTS: Final = schema.FEATURE_NAMES
 SMALLEST_BUYERS: Final = 20
-FULL_YEAR: Final = 365
 EQUAL_UNLESS: Final = 0.01
 
 
@@ -32,7 +47,7 @@ class LtvParams:
     """How LTV is trained; `tweedie_power` is between counts (1) and amounts (2), `tree_weights` are tried beside 0.5."""
 
     seed: int
-    tweedie_power: float = 1.5
+    tweedie_power: float = LOSS_POWER
     tree_weights: tuple[float, ...] = (0.25, 0.75, 1.0)
     boosting: BoostingParams = field(default_factory=BoostingParams)
 
@@ -50,24 +65,27 @@ def train(rows: pd.DataFrame, split: Split, params: LtvParams) -> Trained[LtvMod
     revenue = _revenue(test)
     predictions = {MODEL: judged.expected(schema.matrix(test)), **baselines.ltv(before, split, test)}
     lower, upper = judged.intervals.bounds(predictions[MODEL])
+    warnings = season_warnings(rows["tenure_days"].max())
     metrics: dict[str, dict[str, Any]] = {n: value_metrics(revenue, p) for n, p in predictions.items()}
-    metrics[MODEL] |= {"interval": interval_metrics(revenue, lower, upper), "warnings": _warnings(rows)}
+    metrics[MODEL] |= {"interval": interval_metrics(revenue, lower, upper), "warnings": warnings}
     model = _fit(rows, split.rolled_forward(), params)
     card = ModelCard(
         model=MODEL,
         train_dates=split.dates_before_test,
         test_date=split.test_date,
+        horizon_days=split.horizon_days,
         train_rows=len(before),
         test_rows=len(test),
-        features=schema.FEATURE_NAMES,
+        features=INPUTS,
         parameters={**asdict(params), **_facts(model, params), "refit": split.refit_sentence()},
         metrics=metrics.pop(MODEL),
         baseline_metrics=metrics,
+        reference=histograms(rows[list(INPUTS)].assign(expected_net_revenue_90d=model.expected(schema.matrix(rows)))),
         data_fingerprint=data_fingerprint(rows),
         seed=params.seed,
     )
     scores = test[list(schema.KEYS)].assign(actual=revenue, lower=lower, upper=upper, **predictions)
-    return Trained(model, card, scores.reset_index(drop=True))
+    return Trained(model, judged, card, scores.reset_index(drop=True))
 
 
 def score(model: LtvModel, features: pd.DataFrame, *, explain: bool = True) -> pd.DataFrame:
@@ -87,6 +105,12 @@ def score(model: LtvModel, features: pd.DataFrame, *, explain: bool = True) -> p
         upper_net_revenue_90d=upper,
         reason_codes=reasons,
     )
+
+
+def losses(model: LtvModel, rows: pd.DataFrame) -> FloatArray:
+    """Tweedie deviance per labelled row, of a power that does not depend on how the model was trained."""
+    bought = np.maximum(_revenue(rows), 0.0)
+    return unit_tweedie_deviances(bought, model.expected(schema.matrix(rows)), LOSS_POWER)
 
 
 def _fit(rows: pd.DataFrame, split: Split, params: LtvParams) -> LtvModel:
@@ -146,13 +170,6 @@ def _check_trainable(rows: pd.DataFrame) -> None:
         raise ModelError("LTV cannot be learnt: net_revenue_in_horizon is infinite in some training rows.")
     if not schema.varies(schema.matrix(rows)):
         raise ModelError("LTV cannot be learnt: every feature has the same value in all training rows.")
-
-
-def _warnings(rows: pd.DataFrame) -> list[str]:
-    longest = float(rows["tenure_days"].max())
-    if longest >= FULL_YEAR:
-        return []
-    return [f"Less than a year of history ({longest:.0f} days): a season was never seen, totals may be far off."]
 
 
 def _facts(model: LtvModel, params: LtvParams) -> dict[str, Any]:

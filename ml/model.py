@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import pandas as pd
 
 if TYPE_CHECKING:
+    from ml.schema import FloatArray
     from ml.splits import Split
 
 Numbers = Mapping[str, Any]
@@ -19,17 +20,22 @@ class ModelError(ValueError):
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What is known of a trained model, but for the time of training: equal training gives equal cards."""
+    """What is known of a trained model, but for the time of training: equal training gives equal cards.
+
+    `reference` holds a histogram (see `ml.drift`) per feature and score over the rows the scoring model was fitted on.
+    """
 
     model: str
     train_dates: tuple[date, ...]
     test_date: date
+    horizon_days: int
     train_rows: int
     test_rows: int
     features: tuple[str, ...]
     parameters: Numbers
     metrics: Numbers
     baseline_metrics: Numbers
+    reference: Numbers
     data_fingerprint: str
     seed: int
 
@@ -46,11 +52,32 @@ M_co = TypeVar("M_co", bound=Artifact, covariant=True)
 
 
 @dataclass(frozen=True)
-class Trained(Generic[M_co]):
-    """A model ready to score, its card, and what the judged model and baselines said of each test row."""
+class Fitted(Generic[M_co]):
+    """One recipe fitted twice: `judged` before the test date, `model` (which scores) with the test date among its rows."""
 
     model: M_co
+    judged: M_co
     card: ModelCard
+
+    def fitted_before(self, day: date) -> M_co:
+        """The newest of both fits whose outcomes had all ended by `day`: it may be judged on the rows of that day.
+
+        Raises ModelError where both have seen outcomes after it.
+        """
+        horizon = timedelta(days=self.card.horizon_days)
+        if self.card.test_date + horizon <= day:
+            return self.model
+        if max(self.card.train_dates) + horizon <= day:
+            return self.judged
+        raise ModelError(
+            f"It was trained on outcomes up to {max(self.card.train_dates) + horizon}, so it cannot be judged on rows of {day}."
+        )
+
+
+@dataclass(frozen=True)
+class Trained(Fitted[M_co]):
+    """A model fresh from training, with what the judged model and baselines said of each test row."""
+
     test_scores: pd.DataFrame = field(repr=False)
 
 
@@ -68,6 +95,26 @@ class ModelModule(Protocol):
         ...
 
     @property
+    def PURPOSE(self) -> str:
+        """What its scores say and what they are for, in a sentence of the card."""
+        ...
+
+    @property
+    def LIMITS(self) -> tuple[str, ...]:
+        """What its scores must not be taken for, a sentence each."""
+        ...
+
+    @property
+    def LOSS(self) -> str:
+        """What `losses` measures, in words."""
+        ...
+
+    @property
+    def INPUTS(self) -> tuple[str, ...]:
+        """Names of the features it reads."""
+        ...
+
+    @property
     def train(self) -> "TrainVerb":
         """Rows with labels in, a trained model with its card out."""
         ...
@@ -75,6 +122,16 @@ class ModelModule(Protocol):
     @property
     def score(self) -> "ScoreVerb":
         """Features in, the rows of the table `TABLE` out (without model_version)."""
+        ...
+
+    @property
+    def losses(self) -> "LossVerb":
+        """A model and labelled rows in, how wrong it is per row out; a lower mean is a better model."""
+        ...
+
+    @property
+    def from_files(self) -> "ReadVerb":
+        """The inverse of `Artifact.to_files`."""
         ...
 
 
@@ -88,3 +145,15 @@ class ScoreVerb(Protocol):
     """`score(model, features)`."""
 
     def __call__(self, model: Any, features: pd.DataFrame) -> pd.DataFrame: ...
+
+
+class LossVerb(Protocol):
+    """`losses(model, rows)`."""
+
+    def __call__(self, model: Any, rows: pd.DataFrame) -> "FloatArray": ...
+
+
+class ReadVerb(Protocol):
+    """`from_files(files)`."""
+
+    def __call__(self, files: dict[str, bytes]) -> Any: ...

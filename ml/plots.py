@@ -64,6 +64,20 @@ def segment_plot(sizes: dict[str, int], *, title: str) -> bytes:
     return _png(figure, axes)
 
 
+def drift_plot(indexes: dict[str, float], *, title: str, notable: float) -> bytes:
+    """Population stability index of the columns that shifted most, largest first, beside the line that is `notable`."""
+    most = list(indexes.items())[:12][::-1]
+    figure = Figure(figsize=(7, 0.35 * len(most) + 1.5), layout="constrained")
+    axes = figure.subplots()
+    colours = [MODEL_COLOUR if index > notable else OTHER_COLOUR for _, index in most]
+    bars = axes.barh([name for name, _ in most], [index for _, index in most], color=colours)
+    axes.bar_label(bars, fmt="{:.2f}", fontsize=8, padding=3)
+    axes.axvline(notable, color=MODEL_COLOUR, linestyle="--", linewidth=1)
+    axes.set(title=title, xlabel="population stability index against the training rows")
+    axes.margins(x=0.12)
+    return _png(figure, axes)
+
+
 def _png(figure: Figure, *axes: Axes) -> bytes:
     for each in axes:
         each.spines[["top", "right"]].set_visible(False)

@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -15,10 +15,15 @@ from typing import Any, Final
 import numpy as np
 
 from ml import churn, ltv, segments
-from ml.model import Artifact, ModelCard, ModelError, Trained
+from ml.card_text import card_text
+from ml.model import Artifact, Fitted, ModelCard, ModelError, ModelModule
 
+MODULES: Final[dict[str, ModelModule]] = {module.MODEL: module for module in (churn, ltv, segments)}
 MANIFEST: Final = "manifest.json"
 CARD: Final = "card.json"
+CARD_TEXT: Final = "card.md"
+JUDGED: Final = "judged_"
+UNFINISHED: Final = ".writing-"
 VERSION_LENGTH: Final = 12
 VERSION_PATTERN: Final = r"[0-9a-f]{12}"
 
@@ -33,45 +38,74 @@ class SavedModel:
     folder: Path
 
 
-def save(trained: Trained[Artifact], root: Path) -> SavedModel:
-    """Write the model and its card under `root`: temporary folder, fsync, hash, rename. Saving twice is saving once."""
-    files = {**trained.model.to_files(), CARD: _json(asdict(trained.card))}
+def _no_step(name: str) -> None:
+    """Steps of saving are announced; tests kill the process there."""
+
+
+def save(fitted: Fitted[Artifact], root: Path, *, on_step: Callable[[str], None] = _no_step) -> SavedModel:
+    """Write both fits and the card under `root`: temporary folder, fsync, hash, rename. Saving twice is saving once."""
+    files = _files(fitted)
     manifest = _json({name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())})
     sha256 = hashlib.sha256(manifest).hexdigest()
-    saved = SavedModel(
-        trained.card.model, sha256[:VERSION_LENGTH], sha256, root / trained.card.model / sha256[:VERSION_LENGTH]
-    )
+    version = sha256[:VERSION_LENGTH]
+    saved = SavedModel(fitted.card.model, version, sha256, root / fitted.card.model / version)
     if _is_intact(saved):
         return saved
     saved.folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=saved.folder.parent))
+    temporary = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=saved.folder.parent))
     try:
         for name, content in {**files, MANIFEST: manifest}.items():
             _write_synced(temporary / name, content)
+            on_step(f"{name} written")
         _sync_folder(temporary)
+        on_step("files written")
         _put_in_place(temporary, saved)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     _sync_folder(saved.folder.parent)
+    on_step("files in place")
     return saved
 
 
-def load(root: Path, model: str, version: str, *, artifact_sha256: str | None = None) -> tuple[Artifact, ModelCard]:
-    """Read a model back, refusing any changed byte; give `artifact_sha256` (from model_versions) to check all of it."""
-    readers = _readers()
-    if model not in readers or not re.fullmatch(VERSION_PATTERN, version):
+def clear_unfinished(root: Path) -> None:
+    """Remove what killed savers left; only for a caller that knows of no other saver at work."""
+    for leftover in root.glob(f"*/{UNFINISHED}*"):
+        shutil.rmtree(leftover)
+
+
+def load(root: Path, model: str, version: str, *, artifact_sha256: str | None = None) -> Fitted[Any]:
+    """Read a model back, refusing any changed byte; give `artifact_sha256` (from model_versions) to check all of it.
+
+    Raises ModelError with one sentence, also where the model reads features that there no longer are.
+    """
+    if model not in MODULES or not re.fullmatch(VERSION_PATTERN, version):
         raise ModelError(f"There is no model {model!r} in version {version!r}; list the versions that exist.")
     if not (artifact_sha256 or version).startswith(version):
         raise ModelError(f"Version {version} of {model} does not belong to the artefact hash given with it.")
     files = _read_checked(root / model / version, artifact_sha256 or version)
-    card = _card(json.loads(files.pop(CARD)))
-    return readers[model](files), card
+    module = MODULES[model]
+    try:
+        card = _card(json.loads(files[CARD]))
+        judged = {name.removeprefix(JUDGED): content for name, content in files.items() if name.startswith(JUDGED)}
+        fitted = Fitted(module.from_files(files), module.from_files(judged), card)
+    except (KeyError, TypeError) as error:
+        raise ModelError(f"{model} {version} was saved by another version of Weft; train again.") from error
+    if card.features != module.INPUTS:
+        changed = sorted({*card.features} ^ {*module.INPUTS})
+        what = ", ".join(changed) if changed else "their order"
+        raise ModelError(f"{model} {version} was trained on other features than there are now ({what}); train again.")
+    return fitted
+
+
+def read_card_text(root: Path, model: str, version: str, *, artifact_sha256: str) -> str:
+    """The card of a version for people, Markdown; raises ModelError where its folder is not the one that was saved."""
+    return _read_checked(root / model / version, artifact_sha256)[CARD_TEXT].decode()
 
 
 def version_row(
-    card: ModelCard, saved: SavedModel, *, trained_at: datetime, as_of_date: date, is_champion: bool
+    card: ModelCard, saved: SavedModel, *, trained_at: datetime, as_of_date: date, decision: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """One row of predictions.model_versions; JSON columns as text. `as_of_date` is the day of the run."""
+    """One row of predictions.model_versions but is_champion; JSON columns as text. `as_of_date` is the day of the run."""
     return {
         "model": card.model,
         "version": saved.version,
@@ -88,12 +122,14 @@ def version_row(
         "data_fingerprint": card.data_fingerprint,
         "seed": card.seed,
         "artifact_sha256": saved.artifact_sha256,
-        "is_champion": is_champion,
+        "decision": _text(decision),
     }
 
 
-def _readers() -> dict[str, Callable[[dict[str, bytes]], Artifact]]:
-    return {m.MODEL: m.from_files for m in (churn, ltv, segments)}
+def _files(fitted: Fitted[Artifact]) -> dict[str, bytes]:
+    judged = {f"{JUDGED}{name}": content for name, content in fitted.judged.to_files().items()}
+    text = card_text(fitted.card, MODULES[fitted.card.model])
+    return {**fitted.model.to_files(), **judged, CARD: _json(asdict(fitted.card)), CARD_TEXT: text.encode()}
 
 
 def _read_checked(folder: Path, expected: str) -> dict[str, bytes]:

@@ -115,6 +115,7 @@ PREDICTIONS: Final[dict[str, dict[str, str]]] = {
         "data_fingerprint": "VARCHAR",
         "seed": "BIGINT",
         "artifact_sha256": "VARCHAR",
+        "decision": "JSON",
         "is_champion": "BOOLEAN",
     },
 }

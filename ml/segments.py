@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 
 from ml import baselines, schema
-from ml.clustering import IntArray, choose_k, fit_centroids, judge, nearest
+from ml.clustering import IntArray, choose_k, fit_centroids, judge, nearest, silhouettes
+from ml.drift import histograms
+from ml.evaluation import season_warnings
 from ml.fingerprint import data_fingerprint
 from ml.model import ModelCard, ModelError, Trained
 from ml.robust_scaling import RobustScaling, fit_robust_scaling
@@ -18,6 +20,16 @@ from ml.splits import Split, rows_on
 
 MODEL: Final = "segments"
 TABLE: Final = "segments"
+PURPOSE: Final = (
+    "Which kind of customer somebody is, so that people can speak of groups; named from what the groups do."
+)
+LIMITS: Final = (
+    "Only customers with an order have a segment.",
+    "Groups are a way to look, not a fact: customers near a border may change sides with one order.",
+    "The ids of two versions do not mean the same groups; read the names.",
+)
+LOSS: Final = "1 - silhouette, scaled on the judged rows"
+SILHOUETTE_ROWS: Final = 4_000
 SMALLEST_ROWS: Final = 50
 # One or two columns per trait, so that no trait outvotes the others by being written down often.
 TRAITS: Final = (
@@ -29,6 +41,7 @@ TRAITS: Final = (
     "product_view_count_90d",
     "discount_share",
 )
+INPUTS: Final = TRAITS
 _COLUMNS: Final = [FEATURE_NAMES.index(name) for name in TRAITS]
 
 
@@ -39,7 +52,7 @@ class SegmentParams:
     seed: int
     smallest_k: int = 3
     largest_k: int = 8
-    silhouette_rows: int = 4_000
+    silhouette_rows: int = SILHOUETTE_ROWS
     fit_rows: int = 100_000
     bootstraps: int = 8
 
@@ -85,25 +98,28 @@ def train(rows: pd.DataFrame, split: Split, params: SegmentParams) -> Trained[Se
         n: judge(scaled, found, spend, rows=params.silhouette_rows, seed=params.seed) for n, found in labels.items()
     }
     sizes = dict(zip(judged.names, np.bincount(labels[MODEL], minlength=len(judged.names)).tolist(), strict=True))
-    metrics[MODEL] |= {"names_and_sizes": sizes, "choice_of_k": choice}
+    warnings = season_warnings(rows["tenure_days"].max())
+    metrics[MODEL] |= {"names_and_sizes": sizes, "choice_of_k": choice, "warnings": warnings}
     model, final_choice = _fit(test, params)
     card = ModelCard(
         model=MODEL,
         train_dates=(split.calibration_date,),
         test_date=split.test_date,
+        horizon_days=split.horizon_days,
         train_rows=len(before),
         test_rows=len(test),
         features=TRAITS,
         parameters={**asdict(params), "k": len(model.names), "names": list(model.names), "choice_of_k": final_choice},
         metrics=metrics.pop(MODEL),
         baseline_metrics=metrics,
+        reference=histograms(test[list(TRAITS)].assign(segment_id=model.assign(schema.matrix(test)))),
         data_fingerprint=data_fingerprint(rows),
         seed=params.seed,
     )
     found = labels[MODEL]
     names = np.array(judged.names, dtype=object)[found]
     scores = test[list(schema.KEYS)].assign(actual=spend, segment_id=found, segment_name=names)
-    return Trained(model, card, scores.reset_index(drop=True))
+    return Trained(model, judged, card, scores.reset_index(drop=True))
 
 
 def score(model: SegmentsModel, features: pd.DataFrame, *, explain: bool = True) -> pd.DataFrame:
@@ -113,6 +129,13 @@ def score(model: SegmentsModel, features: pd.DataFrame, *, explain: bool = True)
     names = np.array(model.names, dtype=object)[found]
     keys = features[list(schema.KEYS)].reset_index(drop=True)
     return keys.assign(segment_id=found.astype(np.int32), segment_name=names)
+
+
+def losses(model: SegmentsModel, rows: pd.DataFrame) -> FloatArray:
+    """1 - silhouette per row of a sample that depends on the rows alone, in a scaling that is neither model's own."""
+    values = schema.matrix(rows)
+    points = fit_robust_scaling(values[:, _COLUMNS]).apply(values[:, _COLUMNS])
+    return 1.0 - silhouettes(points, model.assign(values), rows=SILHOUETTE_ROWS, seed=0)
 
 
 assign = score

@@ -1,17 +1,15 @@
 """Asset checks that SQL tests cannot express: each is a statement that is true when it passes."""
 
-import json
-
 import dagster as dg
 
 from orchestration.collecting import inbox_problems
 from orchestration.errors import NothingServedError
+from orchestration.model_checks import MODEL_CHECKS
 from orchestration.resources import Platform
 from orchestration.transform import audience_definitions, read_manifest
 from orchestration.warehouse import first_row, row_count, scalar
 
 MINIMUM_PRECISION = 0.99
-MAXIMUM_CALIBRATION_ERROR = 0.1
 
 
 @dg.asset_check(asset=["raw", "landings"])
@@ -48,39 +46,6 @@ def identity_precision_is_high(platform: dg.ResourceParam[Platform]) -> dg.Asset
     )
 
 
-@dg.asset_check(asset=["predictions", "churn_scores"])
-def no_score_is_missing(platform: dg.ResourceParam[Platform]) -> dg.AssetCheckResult:
-    """Every customer with features of the run's date has a churn score, where there is a model."""
-    with platform.warehouse.writer() as connection:
-        counts = first_row(
-            connection,
-            "select count(*) filter (scores.customer_id is null), count(scores.customer_id) "
-            "from features.customer_features as features left join predictions.churn_scores as scores "
-            "on features.customer_id = scores.customer_id and features.as_of_date = scores.as_of_date "
-            "where features.as_of_date = (select max(as_of_date) from control.feature_dates)",
-        )
-    missing, scored = counts or (0, 0)
-    return dg.AssetCheckResult(
-        passed=missing == 0 or scored == 0,
-        description="There is no model yet." if scored == 0 else None,
-        metadata={"missing": missing, "scored": scored},
-    )
-
-
-@dg.asset_check(asset=["predictions", "model_versions"])
-def churn_probabilities_are_calibrated(platform: dg.ResourceParam[Platform]) -> dg.AssetCheckResult:
-    """On the test date the champion's churn probabilities are off by less than .1 on average (expected calibration error)."""
-    champion = next((c for c in platform.state.model_cards() if c["model"] == "churn" and c["is_champion"]), None)
-    if champion is None:
-        return dg.AssetCheckResult(passed=True, description="There is no model yet.")
-    error = json.loads(champion["metrics"])["ece"]
-    return dg.AssetCheckResult(
-        passed=error <= MAXIMUM_CALIBRATION_ERROR,
-        severity=dg.AssetCheckSeverity.WARN,
-        metadata={"expected_calibration_error": error},
-    )
-
-
 @dg.asset_check(asset=["control", "audience_versions"])
 def every_audience_holds_a_share_of_the_customers(platform: dg.ResourceParam[Platform]) -> dg.AssetCheckResult:
     """No audience is larger than its guard `max_share` allows."""
@@ -104,7 +69,6 @@ CHECKS = [
     landing_books_balance,
     every_inbox_file_landed,
     identity_precision_is_high,
-    no_score_is_missing,
-    churn_probabilities_are_calibrated,
+    *MODEL_CHECKS,
     every_audience_holds_a_share_of_the_customers,
 ]

@@ -28,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 app.add_typer(audiences, name="audience", help="Look at published audiences, roll one back.")
-app.add_typer(models, name="model", help="Look at trained models.")
+app.add_typer(models, name="model", help="Look at trained models, compare them, choose the champion.")
 
 console = Console(soft_wrap=True)
 

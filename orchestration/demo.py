@@ -148,7 +148,7 @@ SHOWN_METRICS = {
 
 
 def _print_models(platform: Platform, console: Console) -> None:
-    champions = [card for card in platform.state.model_cards() if card["is_champion"]]
+    champions = [card for card in platform.state.models.cards() if card["is_champion"]]
     if not champions:
         console.print("No model: history is too short to learn from.")
     for card in champions:

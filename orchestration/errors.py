@@ -17,5 +17,9 @@ class PassError(WeftError, RuntimeError):
     """A pass or a publication failed; what was good before stands."""
 
 
+class RegistryError(WeftError, LookupError):
+    """The registry of models has no such version, or what is asked of it cannot be."""
+
+
 class NothingServedError(WeftError, LookupError):
     """There is no whole build to read yet."""

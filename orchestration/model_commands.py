@@ -1,24 +1,33 @@
-"""`weft model …`: the registry of trained models."""
+"""`weft model …`: the registry of trained models, and who is champion."""
 
 import json
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
-from orchestration.resources import build_platform
+from ml import gate, registry, splits
+from orchestration.errors import RegistryError
+from orchestration.predicting import labelled_rows, load
+from orchestration.resources import Platform, build_platform
+from orchestration.state import utc_now
 
 models = typer.Typer(no_args_is_help=True)
 console = Console(soft_wrap=True)
 
 HEADLINE = {"churn": ("roc_auc", "brier"), "ltv": ("mae", "spearman"), "segments": ("silhouette", "inertia")}
 
+Model = Annotated[str, typer.Argument(help="churn, ltv or segments.")]
+Version = Annotated[str, typer.Argument(help="A version that `weft model list` shows.")]
+
 
 @models.command("list")
 def list_() -> None:
     """Every trained version, its test rows and headline metrics; the champion makes the scores."""
-    table = Table("model", "version", "trained", "test date", "test rows", "metrics", "", box=None)
-    for card in build_platform().state.model_cards():
+    version = Column("version", no_wrap=True)
+    table = Table("model", version, "trained", "test date", "test rows", "metrics", "", box=None)
+    for card in build_platform().state.models.cards():
         metrics = json.loads(card["metrics"])
         shown = ", ".join(
             f"{name} {metrics[name]:.3f}" for name in HEADLINE[card["model"]] if metrics.get(name) is not None
@@ -33,3 +42,85 @@ def list_() -> None:
             "champion" if card["is_champion"] else "",
         )
     console.print(table)
+
+
+@models.command()
+def show(model: Model, version: Annotated[str | None, typer.Argument(help="Default: the champion.")] = None) -> None:
+    """The card of a version, what the gate decided on it, and every change of champion."""
+    platform = build_platform()
+    card = _card(platform, model, version)
+    text = registry.read_card_text(
+        platform.settings.models, model, card["version"], artifact_sha256=card["artifact_sha256"]
+    )
+    place = "champion" if card["is_champion"] else "not champion"
+    _say(
+        f"{model} {card['version']}, {place}, trained {str(card['trained_at'])[:16]} by the run of {card['as_of_date']}"
+    )
+    _say(f"The gate: {json.loads(card['decision'])['reason']}.")
+    for change in platform.state.models.history(model):
+        _say(f"{change.decided_at:%Y-%m-%d %H:%M}  {change.action:<8}  {change.version}  {change.reason}")
+    _say(f"\n{text}")
+
+
+@models.command()
+def compare(
+    model: Model,
+    version: Version,
+    against: Annotated[str | None, typer.Argument(help="Default: the champion.")] = None,
+) -> None:
+    """Judge a version beside another on the newest labelled rows of the served build, as the gate does."""
+    platform = build_platform()
+    ours, theirs = _card(platform, model, version), _card(platform, model, against)
+    challenger, champion = (
+        load(platform.state.models, model, card["version"], platform.settings.models) for card in (ours, theirs)
+    )
+    with platform.warehouse.open_served() as served:
+        rows = labelled_rows(served)
+    newest = splits.rows_on(rows, splits.time_split(rows).test_date)
+    found = gate.compare(registry.MODULES[model], champion, challenger, newest)
+    verdict = "It would be promoted." if found.is_better else "It would not be promoted."
+    _say(f"{ours['version']} beside {theirs['version']}: {found.sentence()}. {verdict}")
+    _say(gate.RULE)
+
+
+@models.command()
+def promote(
+    model: Model, version: Version, reason: Annotated[str, typer.Option(help="Why; kept in the history.")]
+) -> None:
+    """Make a version the champion by hand; it scores from the next run on."""
+    platform = build_platform()
+    load(platform.state.models, model, version, platform.settings.models)
+    platform.state.models.promote(model, version, reason=reason, now=utc_now())
+    _say(f"{model} {version} is the champion; the next run scores with it.")
+
+
+@models.command()
+def rollback(
+    model: Model, reason: Annotated[str, typer.Option(help="Why; kept in the history.")] = "rolled back by hand"
+) -> None:
+    """Go back to the champion before; it scores from the next run on."""
+    platform = build_platform()
+    _known(model)
+    load(platform.state.models, model, platform.state.models.champion_before(model), platform.settings.models)
+    version = platform.state.models.rollback(model, reason=reason, now=utc_now())
+    _say(f"{model} {version} is the champion again; the next run scores with it.")
+
+
+def _card(platform: Platform, model: str, version: str | None) -> dict[str, Any]:
+    """The row of a version, or of the champion. Raises RegistryError with one sentence."""
+    _known(model)
+    if version is not None:
+        return platform.state.models.card(model, version)
+    champion = platform.state.models.champion(model)
+    if champion is None:
+        raise RegistryError(f"No {model} model was trained yet; `weft run` trains where history is long enough.")
+    return champion
+
+
+def _known(model: str) -> None:
+    if model not in registry.MODULES:
+        raise RegistryError(f"There is no model {model!r}; there are {', '.join(registry.MODULES)}.")
+
+
+def _say(text: str) -> None:
+    console.print(text, markup=False, highlight=False)

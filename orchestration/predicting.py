@@ -1,73 +1,192 @@
-"""Between features and audiences: train the models on labelled rows, register them, score today's customers, write predictions."""
+"""Between features and audiences: train the models on labelled rows, let the gate judge them, score today's customers."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 
-from ml import churn, ltv, registry, schema, segments, splits
+from ml import MODELS, churn, gate, ltv, registry, schema, segments, splits
+from ml.model import Fitted, ModelError, ModelModule
+from orchestration.model_registry import ModelRegistry
 from orchestration.settings import Settings
 from orchestration.state import State, utc_now
-from orchestration.warehouse import Connection, write_table
+from orchestration.warehouse import Connection, row_count, scalar, write_table
 
-MODELS = (churn, ltv, segments)
-LABELS = "select * from features.customer_labels order by customer_id, as_of_date"
 PARAMETERS = {"churn": churn.ChurnParams, "ltv": ltv.LtvParams, "segments": segments.SegmentParams}
+RUN_DATE = "(select max(as_of_date) from control.feature_dates)"
 
 
-def read_features(connection: Connection, *, latest_only: bool = False) -> pd.DataFrame:
-    """features.customer_features as a frame; only the run's own date where `latest_only`."""
-    where = "where as_of_date = (select max(as_of_date) from control.feature_dates)" if latest_only else ""
-    query = f"select * from features.customer_features {where} order by customer_id, as_of_date"
+def _no_step(name: str) -> None:
+    """Steps of training and scoring are announced; tests kill the process there."""
+
+
+def read_frame(connection: Connection, query: str) -> pd.DataFrame:
+    """The rows of a query as a frame."""
     frame: pd.DataFrame = connection.arrow(query).to_pandas(date_as_object=False)
     return frame
 
 
-def train(connection: Connection, model: str, *, settings: Settings, state: State, as_of: datetime) -> dict[str, Any]:
-    """Train one model on the labelled rows, keep its files, make it the champion in the registry; returns its row there.
+def labelled_rows(connection: Connection) -> pd.DataFrame:
+    """Features with labels, one row per (customer_id, as_of_date) that has both."""
+    features = read_frame(connection, "select * from features.customer_features order by customer_id, as_of_date")
+    labels = read_frame(connection, "select * from features.customer_labels order by customer_id, as_of_date")
+    return schema.training_rows(features, labels)
 
-    Raises ml's ModelError with one sentence where history is too short or the rows cannot teach anything.
+
+def features_of_the_run(connection: Connection) -> pd.DataFrame:
+    """Features of the run's own date. Raises ModelError where the table was built for another date."""
+    query = f"select * from features.customer_features where as_of_date = {RUN_DATE} order by customer_id"
+    features = read_frame(connection, query)
+    if features.empty and row_count(connection, "features.customer_features"):
+        newest = scalar(connection, "select max(as_of_date) from features.customer_features")
+        run_date = scalar(connection, f"select {RUN_DATE}")
+        raise ModelError(f"The features end on {newest}, the run looks back from {run_date}; build them, then score.")
+    return features
+
+
+def load(models: ModelRegistry, model: str, version: str, root: Path) -> Fitted[Any]:
+    """A registered version from its files. Raises RegistryError where it is unknown, ModelError where it cannot score."""
+    return registry.load(root, model, version, artifact_sha256=models.card(model, version)["artifact_sha256"])
+
+
+def train(
+    connection: Connection,
+    module: ModelModule,
+    *,
+    settings: Settings,
+    state: State,
+    as_of: datetime,
+    on_step: Callable[[str], None] = _no_step,
+) -> dict[str, Any]:
+    """Train one model on the labelled rows, keep its files, let the gate decide; returns its row of model_versions.
+
+    A version is judged once: where training gives one that is known and the champion can score, nothing changes. Raises
+    ml's ModelError with one sentence where history is too short or the rows cannot teach anything.
     """
-    module = {each.MODEL: each for each in MODELS}[model]
-    labels = connection.arrow(LABELS).to_pandas(date_as_object=False)
-    rows = schema.training_rows(read_features(connection), labels)
-    trained = module.train(rows, splits.time_split(labels), PARAMETERS[model](seed=settings.seed))
-    saved = registry.save(trained, settings.models)
-    card = registry.version_row(trained.card, saved, trained_at=utc_now(), as_of_date=as_of.date(), is_champion=True)
-    state.register_model(card, is_champion=True)
-    return card
-
-
-def score(connection: Connection, model: str, *, settings: Settings, state: State) -> pd.DataFrame:
-    """Score today's customers with the champion and replace the model's table in `predictions`; returns the rows written."""
-    module = {each.MODEL: each for each in MODELS}[model]
-    champion = next((card for card in state.model_cards() if card["model"] == model and card["is_champion"]), None)
-    columns = schema.PREDICTIONS[module.TABLE]
-    if champion is None:
-        scores = pd.DataFrame(columns=list(columns))
-    else:
-        artefact, _ = registry.load(
-            settings.models, model, champion["version"], artifact_sha256=champion["artifact_sha256"]
+    rows, models = labelled_rows(connection), state.models
+    trained = module.train(rows, splits.time_split(rows), PARAMETERS[module.MODEL](seed=settings.seed))
+    on_step("trained")
+    registry.clear_unfinished(settings.models)
+    saved = registry.save(trained, settings.models, on_step=on_step)
+    judged_after = len(models.history(module.MODEL))
+    decision = _decide(module, trained, saved.version, models=models, root=settings.models, rows=rows)
+    if decision is not None:
+        card = registry.version_row(
+            trained.card, saved, trained_at=utc_now(), as_of_date=as_of.date(), decision=decision.to_dict()
         )
-        scores = module.score(artefact, read_features(connection, latest_only=True))
-        scores["model_version"] = champion["version"]
+        models.register(card, judged_after=judged_after, now=card["trained_at"])
+        on_step("registered")
+    return models.card(module.MODEL, saved.version)
+
+
+def _decide(
+    module: ModelModule, trained: Fitted[Any], version: str, *, models: ModelRegistry, root: Path, rows: pd.DataFrame
+) -> gate.Decision | None:
+    """What the gate says; None where this version was judged before and needs no new judgement."""
+    champion = next(iter(models.champions(module.MODEL)), None)
+    if champion is None:
+        return gate.Decision(True, "the first model")
+    if champion == version:
+        return None
+    try:
+        fitted = load(models, module.MODEL, champion, root)
+    except ModelError as error:
+        return gate.Decision(True, f"the champion {champion} cannot score: {error}", champion)
+    if any((card["model"], card["version"]) == (module.MODEL, version) for card in models.cards()):
+        return None
+    return gate.decide(module, trained, fitted, against=champion, rows=rows)
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What becomes of one model's table: `scores` made by `version`; None: the scores that are there stay.
+
+    `problems` say why the champion, or nobody, could score.
+    """
+
+    scores: pd.DataFrame | None
+    version: str | None
+    problems: tuple[str, ...]
+
+
+def score(
+    connection: Connection,
+    *,
+    settings: Settings,
+    state: State,
+    on_step: Callable[[str], None] = _no_step,
+) -> dict[str, Scored]:
+    """Score today's customers with every model's champion; all tables of `predictions` change in one transaction or not.
+
+    Where a champion's files are damaged, the newest champion before it that is whole scores. Where none is, or the
+    features are not those of the run, the scores of the last run stay. Returns what happened, by model.
+    """
+    try:
+        features: pd.DataFrame | ModelError = features_of_the_run(connection)
+    except ModelError as error:
+        features = error
+    scored = {module.MODEL: _scores(module, features, models=state.models, root=settings.models) for module in MODELS}
+    on_step("scored")
     with connection.transaction():
-        _write(connection, module.TABLE, scores, columns)
-        write_model_versions(connection, state)
-    return scores
+        for module in MODELS:
+            _write_scores(connection, module.TABLE, scored[module.MODEL].scores)
+            on_step(f"{module.TABLE} written")
+        write_model_versions(connection, state.models)
+    on_step("committed")
+    return scored
 
 
-def write_model_versions(connection: Connection, state: State) -> None:
+def _scores(module: ModelModule, features: pd.DataFrame | ModelError, *, models: ModelRegistry, root: Path) -> Scored:
+    champions = list(dict.fromkeys(models.champions(module.MODEL)))
+    if not champions:
+        return Scored(_no_scores(module.TABLE), None, ())
+    if isinstance(features, ModelError):
+        return Scored(None, None, (str(features),))
+    problems: list[str] = []
+    for version in champions:
+        try:
+            fitted = load(models, module.MODEL, version, root)
+            scores = module.score(fitted.model, features).assign(model_version=version)
+        except (ModelError, schema.FeatureError) as error:
+            problems.append(str(error))
+        else:
+            return Scored(scores, version, tuple(problems))
+    return Scored(None, None, tuple(dict.fromkeys(problems)))
+
+
+def _no_scores(table: str) -> pd.DataFrame:
+    return pd.DataFrame(columns=list(schema.PREDICTIONS[table]))
+
+
+def _write_scores(connection: Connection, table: str, scores: pd.DataFrame | None) -> None:
+    """Without new scores the table keeps its rows; it is there in any case, because dbt reads it."""
+    columns = schema.PREDICTIONS[table]
+    if scores is None:
+        _write(connection, table, _no_scores(table), columns, append=True)
+    else:
+        _write(connection, table, scores, columns)
+
+
+def write_model_versions(connection: Connection, models: ModelRegistry) -> None:
     """Copy the registry into predictions.model_versions."""
     columns = schema.PREDICTIONS["model_versions"]
-    cards = pd.DataFrame(state.model_cards(), columns=list(columns))
+    cards = pd.DataFrame(models.cards(), columns=list(columns))
     for name in ("trained_at", "as_of_date", "test_date"):
         cards[name] = pd.to_datetime(cards[name])
     _write(connection, "model_versions", cards, columns)
 
 
-def _write(connection: Connection, table: str, frame: pd.DataFrame, columns: Mapping[str, str]) -> None:
+def _write(
+    connection: Connection,
+    table: str,
+    frame: pd.DataFrame,
+    columns: Mapping[str, str],
+    *,
+    append: bool = False,
+) -> None:
     rows = pa.Table.from_pandas(frame[list(columns)], preserve_index=False)
-    write_table(connection, f"predictions.{table}", rows, columns)
+    write_table(connection, f"predictions.{table}", rows, columns, append=append)

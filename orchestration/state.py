@@ -1,6 +1,5 @@
 """Operator state: what people and services write while the warehouse may be busy (SQLite in WAL mode, through SQLAlchemy)."""
 
-import json
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
+
+from orchestration.model_registry import ModelRegistry
 
 metadata = sa.MetaData()
 
@@ -48,16 +49,6 @@ publications = sa.Table(
     sa.Column("changed_at", sa.DateTime, nullable=False),
 )
 
-model_versions = sa.Table(
-    "model_versions",
-    metadata,
-    sa.Column("model", sa.Text, primary_key=True),
-    sa.Column("version", sa.Text, primary_key=True),
-    sa.Column("card", sa.Text, nullable=False),
-    sa.Column("is_champion", sa.Boolean, nullable=False),
-    sa.Column("registered_at", sa.DateTime, nullable=False),
-)
-
 
 def utc_now() -> datetime:
     """This instant as naive UTC, the form that every timestamp of Weft has."""
@@ -79,13 +70,14 @@ class AudienceVersion:
 
 
 class State:
-    """The operator state of one installation."""
+    """The operator state of one installation; `models` is its registry of trained models."""
 
     def __init__(self, url: str) -> None:
         self._engine = sa.create_engine(url)
         if self._engine.dialect.name == "sqlite":
             sa.event.listen(self._engine, "connect", _use_wal)
         metadata.create_all(self._engine)
+        self.models = ModelRegistry(self._engine)
 
     @contextmanager
     def _begin(self) -> Iterator[sa.Connection]:
@@ -240,35 +232,6 @@ class State:
                 .limit(1)
             ).first()
         return (row.attempt, row.status, row.changed_at) if row else None
-
-    # ---- model registry -----------------------------------------------------------------------------------------
-
-    def register_model(self, card: dict[str, Any], *, is_champion: bool) -> None:
-        """Write a trained version; a new champion takes the place of the one before in the same transaction."""
-        model, version = card["model"], card["version"]
-        with self._begin() as connection:
-            if is_champion:
-                connection.execute(
-                    model_versions.update().where(model_versions.c.model == model).values(is_champion=False)
-                )
-            connection.execute(
-                model_versions.delete().where(model_versions.c.model == model, model_versions.c.version == version)
-            )
-            connection.execute(
-                model_versions.insert().values(
-                    model=model,
-                    version=version,
-                    card=json.dumps(card, default=str),
-                    is_champion=is_champion,
-                    registered_at=utc_now(),
-                )
-            )
-
-    def model_cards(self) -> list[dict[str, Any]]:
-        """Every registered version, oldest first, with is_champion."""
-        with self._begin() as connection:
-            rows = connection.execute(sa.select(model_versions).order_by(model_versions.c.registered_at)).all()
-        return [json.loads(row.card) | {"is_champion": row.is_champion} for row in rows]
 
 
 def _version(row: sa.RowMapping) -> AudienceVersion:

@@ -1,15 +1,15 @@
 """PREDICT: models trained on labelled dates, and today's scores."""
 
-import base64
 import json
 from typing import Any
 
 import dagster as dg
 
+from ml import MODELS, registry
 from ml.model import ModelError
 from ml.plots import model_plot
-from ml.schema import PREDICTIONS
-from orchestration.predicting import MODELS, score, train, write_model_versions
+from orchestration.model_checks import picture
+from orchestration.predicting import score, train, write_model_versions
 from orchestration.resources import Platform
 from orchestration.warehouse import scalar
 
@@ -23,59 +23,64 @@ from orchestration.warehouse import scalar
 def model_versions(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """One row per trained model version. Training: split by time, judged on the newest labelled date beside baselines.
 
-    A shop whose history is too short to learn from gets no model and a sentence that says what is missing; its run goes on.
+    A new version becomes champion only where it beats the champion on the same rows (`ml.gate`). A shop whose history is
+    too short to learn from gets no model and a sentence that says what is missing; its run goes on.
     """
     metadata: dict[str, dg.MetadataValue] = {}
     with platform.warehouse.writer() as connection:
         as_of = scalar(connection, "select as_of from control.current_run")
         for module in MODELS:
             try:
-                card = train(connection, module.MODEL, settings=platform.settings, state=platform.state, as_of=as_of)
+                card = train(connection, module, settings=platform.settings, state=platform.state, as_of=as_of)
             except ModelError as error:
                 context.log.warning(f"{module.MODEL} was not trained: {error}")
                 metadata[module.MODEL] = dg.MetadataValue.text(f"not trained: {error}")
                 continue
-            metadata |= _shown(module.MODEL, card, platform.settings.reporting_currency)
-        write_model_versions(connection, platform.state)
+            metadata |= _shown(module.MODEL, card, platform)
+        write_model_versions(connection, platform.state.models)
     return dg.MaterializeResult(metadata=metadata)
 
 
-def _shown(model: str, card: dict[str, Any], currency: str) -> dict[str, dg.MetadataValue]:
-    metrics = json.loads(card["metrics"])
+def _shown(model: str, card: dict[str, Any], platform: Platform) -> dict[str, dg.MetadataValue]:
+    metrics, root, version = json.loads(card["metrics"]), platform.settings.models, card["version"]
     shown: dict[str, dg.MetadataValue] = {
-        f"{model}_version": dg.MetadataValue.text(card["version"]),
+        f"{model}_version": dg.MetadataValue.text(version),
+        f"{model}_decision": dg.MetadataValue.json(json.loads(card["decision"])),
         f"{model}_metrics": dg.MetadataValue.json(metrics),
         f"{model}_baselines": dg.MetadataValue.json(json.loads(card["baseline_metrics"])),
+        f"{model}_card": dg.MetadataValue.md(
+            registry.read_card_text(root, model, version, artifact_sha256=card["artifact_sha256"])
+        ),
+        f"{model}_files": dg.MetadataValue.path(root / model / version),
     }
-    plot = model_plot(model, metrics, currency=currency)
-    if plot:
-        image = base64.b64encode(plot).decode()
-        shown[f"{model}_plot"] = dg.MetadataValue.md(f"![{model} on the test date](data:image/png;base64,{image})")
-    return shown
+    plot = model_plot(model, metrics, currency=platform.settings.reporting_currency)
+    return shown | ({f"{model}_plot": picture(plot, f"{model} on the test date")} if plot else {})
 
 
 @dg.multi_asset(
     specs=[
         dg.AssetSpec(
-            ["predictions", table],
+            ["predictions", module.TABLE],
             group_name="predict",
-            description=f"One row per customer with an order: newest {table.replace('_', ' ')} by the champion.",
+            description=f"One row per customer with an order: newest {module.TABLE.replace('_', ' ')} by the champion.",
             deps=[["predictions", "model_versions"], ["features", "customer_features"]],
-            kinds={"lightgbm" if table != "segments" else "scikitlearn"},
+            kinds={"lightgbm" if module.TABLE != "segments" else "scikitlearn"},
         )
-        for table in PREDICTIONS
-        if table != "model_versions"
+        for module in MODELS
     ],
 )
-def scores(platform: dg.ResourceParam[Platform]):  # type: ignore[no-untyped-def]
-    """Score today's customers with the champion of every model."""
+def scores(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]):  # type: ignore[no-untyped-def]
+    """Score today's customers with the champion of every model; where none can, the scores of the last run stay."""
     with platform.warehouse.writer() as connection:
-        written = {
-            module.TABLE: score(connection, module.MODEL, settings=platform.settings, state=platform.state)
-            for module in MODELS
-        }
-    for table, rows in written.items():
-        version = str(rows["model_version"].iloc[0]) if len(rows) else "no model yet"
-        yield dg.MaterializeResult(
-            asset_key=["predictions", table], metadata={"dagster/row_count": len(rows), "model_version": version}
-        )
+        scored = score(connection, settings=platform.settings, state=platform.state)
+    for module in MODELS:
+        done = scored[module.MODEL]
+        for problem in done.problems:
+            context.log.warning(f"{module.MODEL}: {problem}")
+        metadata: dict[str, Any] = {"model_version": done.version or "no model yet"}
+        if done.scores is not None:
+            metadata["dagster/row_count"] = len(done.scores)
+        if done.problems:
+            served = f"{done.version} scored" if done.version else "the scores of the last run stay"
+            metadata |= {"model_version": done.version or "none", "problem": f"{' '.join(done.problems)} So {served}."}
+        yield dg.MaterializeResult(asset_key=["predictions", module.TABLE], metadata=metadata)

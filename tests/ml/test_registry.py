@@ -24,16 +24,20 @@ def test_every_model_comes_back_with_its_card_and_the_same_scores(
 ) -> None:
     trained = request.getfixturevalue(f"trained_{module.MODEL}")  # type: ignore[attr-defined]
     kept = registry.save(trained, tmp_path)
-    model, card = registry.load(tmp_path, kept.model, kept.version, artifact_sha256=kept.artifact_sha256)
-    assert card == trained.card
+    read = registry.load(tmp_path, kept.model, kept.version, artifact_sha256=kept.artifact_sha256)
+    assert read.card == trained.card
     score = module.score  # type: ignore[attr-defined]
-    pd.testing.assert_frame_equal(score(model, features), score(trained.model, features), check_exact=True)
-    assert [*score(model, features).columns, "model_version"] == list(schema.PREDICTIONS[module.TABLE])  # type: ignore[attr-defined]
+    for fresh, again in ((trained.model, read.model), (trained.judged, read.judged)):
+        pd.testing.assert_frame_equal(score(again, features), score(fresh, features), check_exact=True)
+    assert [*score(read.model, features).columns, "model_version"] == list(schema.PREDICTIONS[module.TABLE])  # type: ignore[attr-defined]
 
 
 def test_a_model_is_text_and_json_in_a_folder_named_by_its_content(saved: registry.SavedModel) -> None:
     assert sorted(path.name for path in saved.folder.iterdir()) == [
         "card.json",
+        "card.md",
+        "judged_model.json",
+        "judged_trees.txt",
         "manifest.json",
         "model.json",
         "trees.txt",
@@ -51,7 +55,9 @@ def test_saving_twice_is_saving_once_and_another_model_is_another_version(
     assert registry.save(other, tmp_path).version != saved.version
 
 
-@pytest.mark.parametrize("name", ["card.json", "manifest.json", "model.json", "trees.txt"])
+@pytest.mark.parametrize(
+    "name", ["card.json", "card.md", "judged_trees.txt", "manifest.json", "model.json", "trees.txt"]
+)
 def test_one_changed_byte_is_refused_in_one_sentence(saved: registry.SavedModel, tmp_path: Path, name: str) -> None:
     path = saved.folder / name
     content = bytearray(path.read_bytes())
@@ -104,9 +110,9 @@ def test_the_row_of_model_versions_has_the_promised_columns_as_plain_values(
         saved,
         trained_at=datetime(2025, 5, 1, 3),
         as_of_date=date(2025, 4, 25),
-        is_champion=True,
+        decision={"is_promoted": True, "reason": "the first model"},
     )
-    assert list(row) == list(schema.PREDICTIONS["model_versions"])
+    assert [*row, "is_champion"] == list(schema.PREDICTIONS["model_versions"])
     assert (row["version"], row["artifact_sha256"], row["seed"]) == (saved.version, saved.artifact_sha256, SEED)
     for name, kind in schema.PREDICTIONS["model_versions"].items():
         if kind == "JSON":

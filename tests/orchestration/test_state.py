@@ -1,4 +1,4 @@
-"""Operator state: audience versions, tries to publish, models, the salt."""
+"""Operator state: audience versions, tries to publish, the salt."""
 
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -67,11 +67,3 @@ def test_the_salt_is_made_once_and_stays(tmp_path: Path) -> None:
     assert len(salt) == 32
     assert State(url).salt() == salt
     assert State(f"sqlite:///{tmp_path / 'other.sqlite'}").salt() != salt
-
-
-def test_a_new_champion_takes_the_place_of_the_one_before(state: State) -> None:
-    for version in ("a", "b"):
-        state.register_model({"model": "churn", "version": version}, is_champion=True)
-    state.register_model({"model": "ltv", "version": "c"}, is_champion=True)
-    champions = {(card["model"], card["version"]) for card in state.model_cards() if card["is_champion"]}
-    assert champions == {("churn", "b"), ("ltv", "c")}

@@ -1,0 +1,176 @@
+"""A warehouse with the features and labels of the made-up shop, and predict steps in a process that kills itself."""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from ml import MODELS, churn, registry, schema
+from ml.model import Fitted
+from orchestration import duckdb_warehouse
+from orchestration.clock import BUILDS, CURRENT_RUN, mark_build_whole
+from orchestration.predicting import load, score, train
+from orchestration.resources import Platform
+from orchestration.settings import load_settings
+from orchestration.warehouse import Connection, create_table, scalar, write_table
+from tests.ml.made_up_shop import OPENED, TEST_DATE, made_up_orders
+from tests.ml.shop_history import dates_back, features_at, labelled_rows
+
+YESTERDAY = TEST_DATE + timedelta(days=89)
+TODAY = TEST_DATE + timedelta(days=90)
+FEATURE_COLUMNS = {"customer_id": "varchar", "as_of_date": "date"} | {f.name: f.type for f in schema.FEATURES}
+
+
+def platform_at(home: Path, **settings: object) -> Platform:
+    return Platform(load_settings(home=home, **settings))
+
+
+def labelled(customers: int = 300) -> pd.DataFrame:
+    return labelled_rows(made_up_orders(customers), dates_back(TEST_DATE, OPENED))
+
+
+def of_today(day: date, customers: int = 300) -> pd.DataFrame:
+    return features_at(made_up_orders(customers), day)
+
+
+def with_shuffled_features(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows that nothing can be learnt from, to be judged on the true rows of the test date: the features of somebody else."""
+    names = list(schema.FEATURE_NAMES)
+    is_before = rows["as_of_date"] < pd.Timestamp(TEST_DATE)
+    shuffled = rows.loc[is_before, names].sample(frac=1, random_state=1)
+    before = rows[is_before].assign(**{name: shuffled[name].to_numpy() for name in names})
+    return pd.concat([before, rows[~is_before]])
+
+
+def write_shop(connection: Connection, rows: pd.DataFrame, today: pd.DataFrame, day: date) -> None:
+    """What dbt and the run clock leave behind: features, labels, the dates and the run's own date."""
+    with connection.transaction():
+        features = pd.concat([rows[list(FEATURE_COLUMNS)], today[list(FEATURE_COLUMNS)]])
+        _write(connection, "features.customer_features", features, FEATURE_COLUMNS)
+        _write(connection, "features.customer_labels", rows[list(schema.LABELS)], schema.LABELS)
+        as_of = datetime(day.year, day.month, day.day)
+        dates = pd.DataFrame({"as_of_date": [day], "as_of": [as_of]})
+        _write(connection, "control.feature_dates", dates, {"as_of_date": "date", "as_of": "timestamp"})
+        create_table(connection, "control.current_run", CURRENT_RUN)
+        create_table(connection, "control.builds", BUILDS)
+        connection.execute("delete from control.current_run")
+        connection.execute("insert into control.current_run (run_id, as_of, run_seq) values ('r', ?, 1)", [as_of])
+        mark_build_whole(connection, f"build-{day}")
+
+
+def _write(connection: Connection, table: str, frame: pd.DataFrame, columns: Any) -> None:
+    frame = frame.assign(as_of_date=pd.to_datetime(frame["as_of_date"]).dt.date)
+    write_table(connection, table, pa.Table.from_pandas(frame, preserve_index=False), columns)
+
+
+def train_at(platform: Platform, module: Any = churn, day: date = TODAY, **options: Any) -> dict[str, Any]:
+    with platform.warehouse.writer() as connection:
+        as_of = datetime(day.year, day.month, day.day)
+        return train(connection, module, settings=platform.settings, state=platform.state, as_of=as_of, **options)
+
+
+def score_at(platform: Platform, **options: Any) -> Any:
+    with platform.warehouse.writer() as connection:
+        return score(connection, settings=platform.settings, state=platform.state, **options)
+
+
+def scores_of(platform: Platform) -> dict[str, list[tuple[Any, ...]]]:
+    """All rows of every scores table."""
+    with platform.warehouse.writer() as connection:
+        return {m.TABLE: connection.rows(f"select * from predictions.{m.TABLE} order by customer_id") for m in MODELS}
+
+
+def assert_models_are_whole(platform: Platform) -> None:
+    """Every version that is registered or lies in its place can be loaded, and the champion scores."""
+    models, root = platform.state.models, platform.settings.models
+    for card in models.cards():
+        load(models, card["model"], card["version"], root)
+    for folder in root.glob("*/[!.]*"):
+        registry.load(root, folder.parent.name, folder.name)
+    for model, scored in score_at(platform).items():
+        assert [scored.version] == models.champions(model)[:1]
+
+
+def assert_scores_are_of_one_run(platform: Platform) -> date:
+    """All tables hold the scores of one date, one row per customer with features of that date; returns the date."""
+    [day] = {row[1] for rows in scores_of(platform).values() for row in rows}
+    with platform.warehouse.writer() as connection:
+        wanted = scalar(connection, "select count(*) from features.customer_features where as_of_date = ?", [day])
+    if day == TODAY:
+        assert [len(rows) for rows in scores_of(platform).values()] == [wanted] * len(MODELS)
+    return day
+
+
+# ---- processes that kill themselves, and broken variants of what they run ----------------------------------------------
+
+
+def killed(what: str, home: Path, step: str, broken: Callable[[], None]) -> int | None:
+    """Run `train` or `score` in a process of its own that kills itself at `step`; returns its exit code (-9 when it did)."""
+    process = _PROCESSES.Process(target=_run, args=(what, home, step, broken))
+    process.start()
+    process.join(120)
+    return process.exitcode
+
+
+def nothing_is_broken() -> None:
+    """The product as it is."""
+
+
+def saves_in_place() -> None:
+    """The broken variant that writes files where readers look for them."""
+
+    def save(fitted: Fitted[Any], root: Path, *, on_step: Callable[[str], None]) -> registry.SavedModel:
+        elsewhere = registry.save_whole(fitted, root.with_name("elsewhere"))  # type: ignore[attr-defined]
+        folder = root / elsewhere.model / elsewhere.version
+        folder.mkdir(parents=True)
+        for file in sorted(elsewhere.folder.iterdir(), key=lambda file: file.name != registry.MANIFEST):
+            (folder / file.name).write_bytes(file.read_bytes())
+            on_step(f"{file.name} written")
+        return elsewhere
+
+    registry.save_whole = registry.save  # type: ignore[attr-defined]
+    registry.save = save  # type: ignore[assignment]
+
+
+def registers_before_the_files_are_there() -> None:
+    """The broken variant that names a version first and writes it later."""
+    save = registry.save
+    registry.save = lambda fitted, root, on_step: save(fitted, root.with_name("later"))  # type: ignore[assignment,misc]
+
+
+def writes_table_by_table() -> None:
+    """The broken variant without a transaction around the scores."""
+
+    def no_transaction(self: object) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    duckdb_warehouse.DuckDBConnection.transaction = no_transaction  # type: ignore[method-assign]
+
+
+def _run(what: str, home: Path, step: str, broken: Callable[[], None]) -> None:
+    broken()
+    platform = platform_at(home)
+    if what == "train":
+        train_at(platform, on_step=_kill_at(step))
+    else:
+        score_at(platform, on_step=_kill_at(step))
+
+
+def _kill_at(step: str) -> Callable[[str], None]:
+    def reached(now: str) -> None:
+        if now == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return reached
+
+
+# Forked from a clean process that has everything imported: a start takes milliseconds instead of seconds.
+_PROCESSES = multiprocessing.get_context("forkserver")
+_PROCESSES.set_forkserver_preload([__name__])

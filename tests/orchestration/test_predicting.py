@@ -1,0 +1,355 @@
+"""Training, judging, scoring and checking against a real warehouse, and the commands that people use."""
+
+import json
+import shutil
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from ml import MODELS, churn, ltv, segments
+from ml.model import ModelError
+from orchestration import model_checks
+from orchestration.cli import app, is_mistake
+from orchestration.resources import Platform
+from orchestration.warehouse import row_count
+from tests.orchestration.model_shop import (
+    TODAY,
+    assert_scores_are_of_one_run,
+    labelled,
+    of_today,
+    platform_at,
+    score_at,
+    scores_of,
+    train_at,
+    with_shuffled_features,
+    write_shop,
+)
+
+
+@pytest.fixture(scope="module")
+def rows() -> pd.DataFrame:
+    return labelled()
+
+
+@pytest.fixture(scope="module")
+def today() -> pd.DataFrame:
+    return of_today(TODAY)
+
+
+@pytest.fixture(scope="module")
+def trained_home(tmp_path_factory: pytest.TempPathFactory, rows: pd.DataFrame, today: pd.DataFrame) -> Path:
+    """A home with one version of every model and today's scores."""
+    home = tmp_path_factory.mktemp("trained")
+    platform = platform_at(home)
+    with platform.warehouse.writer() as connection:
+        write_shop(connection, rows, today, TODAY)
+    for module in MODELS:
+        train_at(platform, module)
+    score_at(platform)
+    return home
+
+
+@pytest.fixture
+def platform(trained_home: Path, tmp_path: Path) -> Platform:
+    return platform_at(Path(shutil.copytree(trained_home, tmp_path / "home")))
+
+
+def rewrite(platform: Platform, rows: pd.DataFrame, features: pd.DataFrame, day: date = TODAY) -> None:
+    with platform.warehouse.writer() as connection:
+        write_shop(connection, rows, features, day)
+
+
+def decision_of(card: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(card["decision"])
+    return found
+
+
+def check(platform: Platform, evaluate: model_checks.Evaluate, module: Any = churn) -> Any:
+    with platform.warehouse.writer() as connection:
+        return evaluate(connection, platform, module)
+
+
+# ---- the gate at work --------------------------------------------------------------------------------------------------
+
+
+def test_the_first_model_is_champion_and_the_warehouse_holds_the_decision(platform: Platform) -> None:
+    with platform.warehouse.writer() as connection:
+        found = connection.rows("select model, version, is_champion, decision from predictions.model_versions")
+    assert {(model, is_champion) for model, _, is_champion, _ in found} == {(m.MODEL, True) for m in MODELS}
+    assert all(json.loads(decision)["reason"] == "the first model" for *_, decision in found)
+    assert assert_scores_are_of_one_run(platform) == TODAY
+
+
+def test_the_same_training_changes_nothing(platform: Platform) -> None:
+    before = platform.state.models.cards()
+    assert train_at(platform)["version"] == platform.state.models.champions("churn")[0]
+    assert platform.state.models.cards() == before
+    assert len(platform.state.models.history("churn")) == 1
+
+
+def test_a_worse_challenger_is_kept_with_its_numbers_and_does_not_score(
+    platform: Platform, rows: pd.DataFrame, today: pd.DataFrame
+) -> None:
+    old = platform.state.models.champions("churn")
+    rewrite(platform, with_shuffled_features(rows), today)
+    card = train_at(platform)
+    assert platform.state.models.champions("churn") == old
+    decision = decision_of(card)
+    assert not decision["is_promoted"]
+    assert decision["against"] == old[0]
+    assert decision["comparison"]["rows"] == card["test_rows"]
+    assert {"champion_loss", "challenger_loss", "gain", "lower", "upper"} <= decision["comparison"].keys()
+    assert score_at(platform)["churn"].version == old[0]
+
+
+def test_a_better_challenger_is_promoted_once_and_stays_rolled_back_when_trained_again(
+    tmp_path: Path, rows: pd.DataFrame, today: pd.DataFrame
+) -> None:
+    platform = platform_at(tmp_path / "home")
+    rewrite(platform, with_shuffled_features(rows), today)
+    blind = train_at(platform)["version"]
+    rewrite(platform, rows, today)
+    better = train_at(platform)
+    assert platform.state.models.champions("churn") == [better["version"], blind]
+    assert decision_of(better)["reason"].startswith(f"better than {blind}: Brier score")
+    platform.state.models.rollback("churn", reason="a test", now=pd.Timestamp("2025-05-01").to_pydatetime())
+    assert train_at(platform)["version"] == better["version"]
+    assert platform.state.models.champions("churn") == [blind]
+    assert score_at(platform)["churn"].version == blind
+
+
+@pytest.mark.parametrize("fault", ["lost", "damaged", "other features"])
+def test_a_champion_that_cannot_score_gives_way_and_the_reason_is_kept(
+    platform: Platform, rows: pd.DataFrame, today: pd.DataFrame, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [old] = platform.state.models.champions("churn")
+    folder = platform.settings.models / "churn" / old
+    if fault == "lost":
+        shutil.rmtree(folder)
+    elif fault == "damaged":
+        (folder / "model.json").write_bytes(b"{}")
+    else:
+        monkeypatch.setattr(churn, "INPUTS", tuple(reversed(churn.INPUTS)))
+    rewrite(platform, with_shuffled_features(rows), today)
+    card = train_at(platform)
+    assert platform.state.models.champions("churn") == [card["version"], old]
+    assert decision_of(card)["reason"].startswith(f"the champion {old} cannot score: ")
+    assert score_at(platform)["churn"].version == card["version"]
+
+
+def test_a_lost_champion_trained_again_is_whole_again(platform: Platform) -> None:
+    [old] = platform.state.models.champions("churn")
+    shutil.rmtree(platform.settings.models / "churn" / old)
+    assert train_at(platform)["version"] == old
+    assert score_at(platform)["churn"].version == old
+
+
+# ---- small shops ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("module", MODELS)
+@pytest.mark.parametrize(
+    ("shop", "said"),
+    [
+        ("nobody", "no labelled rows"),
+        ("no labels", "no labelled rows"),
+        ("three customers", "are needed"),
+    ],
+)
+def test_a_shop_without_enough_goes_through_with_a_sentence(
+    *,
+    tmp_path: Path,
+    rows: pd.DataFrame,
+    today: pd.DataFrame,
+    module: Any,
+    shop: str,
+    said: str,
+) -> None:
+    platform = platform_at(tmp_path)
+    three = rows["customer_id"].unique()[:3]
+    labels = rows[rows["customer_id"].isin(three)] if shop == "three customers" else rows.head(0)
+    features = today.head(0) if shop == "nobody" else today[today["customer_id"].isin(three)]
+    rewrite(platform, labels, features)
+    with pytest.raises(ModelError, match=said) as error:
+        train_at(platform, module)
+    assert str(error.value).endswith(".")
+    scored = score_at(platform)
+    assert {len(each.scores) for each in scored.values()} == {0}
+    for evaluate in model_checks.OF_EVERY_MODEL:
+        assert check(platform, evaluate, module).passed
+
+
+def test_a_shop_where_nobody_ever_came_back_has_one_class_and_a_sentence(
+    tmp_path: Path, rows: pd.DataFrame, today: pd.DataFrame
+) -> None:
+    gone = rows.assign(has_churned=True, order_count_in_horizon=0, net_revenue_in_horizon=0.0)
+    platform = platform_at(tmp_path)
+    rewrite(platform, gone, today)
+    for module, said in ((churn, "only 0 stayed"), (ltv, "only 0 have revenue")):
+        with pytest.raises(ModelError, match=said):
+            train_at(platform, module)
+    train_at(platform, segments)
+    assert score_at(platform)["segments"].version
+    assert row_count_of(platform, "predictions.segments") == len(today)
+
+
+def row_count_of(platform: Platform, table: str) -> int:
+    with platform.warehouse.writer() as connection:
+        return row_count(connection, table)
+
+
+def test_three_customers_are_scored_by_the_model_of_a_larger_shop(
+    platform: Platform, rows: pd.DataFrame, today: pd.DataFrame
+) -> None:
+    rewrite(platform, rows, today.head(3))
+    score_at(platform)
+    assert {len(scores) for scores in scores_of(platform).values()} == {3}
+    drift = check(platform, model_checks.nothing_has_drifted)
+    assert drift.passed
+    assert "too few to tell" in drift.description
+
+
+# ---- checks --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("module", MODELS)
+def test_a_run_that_went_well_passes_every_check_and_shows_no_customer(platform: Platform, module: Any) -> None:
+    for evaluate in model_checks.OF_EVERY_MODEL:
+        if evaluate is not model_checks.nothing_has_drifted:
+            assert check(platform, evaluate, module).passed, evaluate.__name__
+    found = check(platform, model_checks.nothing_has_drifted, module)
+    assert found.metadata["plot"].value.startswith("![")
+    customers = {row[0] for row in scores_of(platform)[module.TABLE]}
+    assert not customers & set(json.dumps(found.metadata["population_stability_index"].value).split('"'))
+
+
+@pytest.mark.parametrize("module", MODELS)
+@pytest.mark.parametrize("fault", ["missing", "of nobody or of another date"])
+def test_a_missing_score_and_a_score_of_nobody_are_found_in_every_table(
+    platform: Platform, module: Any, fault: str
+) -> None:
+    changes = {
+        "missing": f"delete from predictions.{module.TABLE} where customer_id = (select min(customer_id) from predictions.{module.TABLE})",
+        "of nobody or of another date": "delete from features.customer_features where customer_id = "
+        f"(select min(customer_id) from predictions.{module.TABLE})",
+    }
+    with platform.warehouse.writer() as connection:
+        connection.execute(changes[fault])
+    found = check(platform, model_checks.no_score_is_missing, module)
+    assert not found.passed
+    assert found.metadata[fault].value == 1
+
+
+def test_shifted_features_are_named(platform: Platform, rows: pd.DataFrame, today: pd.DataFrame) -> None:
+    rewrite(platform, rows, today.assign(session_count_90d=7, net_revenue=today["net_revenue"] * 8))
+    score_at(platform)
+    found = check(platform, model_checks.nothing_has_drifted)
+    assert not found.passed
+    assert found.severity.value == "WARN"
+    assert {"net_revenue", "session_count_90d"} <= set(
+        found.description.removeprefix("Shifted: ").strip(".").split(", ")
+    )
+    rewrite(platform, rows, rows[rows["as_of_date"] == rows["as_of_date"].max()].assign(as_of_date=TODAY))
+    score_at(platform)
+    same = check(platform, model_checks.nothing_has_drifted).metadata["population_stability_index"].value
+    assert same["net_revenue"] < 0.2
+
+
+def test_scores_by_another_than_the_champion_are_found(platform: Platform) -> None:
+    with platform.warehouse.writer() as connection:
+        connection.execute("update predictions.churn_scores set model_version = 'another'")
+    found = check(platform, model_checks.the_champion_scores)
+    assert not found.passed
+    assert found.metadata["scores by"].value == "another"
+    unknown = check(platform, model_checks.nothing_has_drifted)
+    assert not unknown.passed
+    assert "no churn model in version another" in unknown.description
+
+
+@pytest.mark.parametrize(("days", "passes"), [(35, True), (36, False), (181, False)])
+def test_an_old_champion_and_a_training_that_stopped_are_found(
+    platform: Platform, rows: pd.DataFrame, today: pd.DataFrame, days: int, passes: bool
+) -> None:
+    later = TODAY + timedelta(days=days)
+    rewrite(platform, rows, today.assign(as_of_date=later), later)
+    found = check(platform, model_checks.the_champion_is_young)
+    assert found.passed == passes
+    assert found.metadata["days since the champion was trained"].value == days
+
+
+def test_calibration_is_shown_with_its_picture_and_a_bad_one_fails(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: Any = model_checks.churn_probabilities_are_calibrated(platform)
+    assert found.passed
+    assert found.metadata["plot"].value.startswith("![")
+    monkeypatch.setattr(model_checks, "MAXIMUM_CALIBRATION_ERROR", 0.0)
+    worse: Any = model_checks.churn_probabilities_are_calibrated(platform)
+    assert not worse.passed
+
+
+# ---- weft model ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def weft(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setenv("WEFT_HOME", str(platform.settings.home))
+
+    def run(*arguments: str) -> str:
+        result = CliRunner().invoke(app, ["model", *arguments])
+        if isinstance(result.exception, Exception):
+            assert is_mistake(result.exception)
+            return f"mistake: {result.exception}"
+        return result.output
+
+    return run
+
+
+def test_people_look_at_compare_promote_and_roll_back(
+    weft: Any, platform: Platform, rows: pd.DataFrame, today: pd.DataFrame
+) -> None:
+    [old] = platform.state.models.champions("churn")
+    rewrite(platform, with_shuffled_features(rows), today)
+    new = train_at(platform)["version"]
+    assert "No whole build is served" in weft("compare", "churn", new)
+    platform.warehouse.serve_newest_build()
+    assert old in weft("list")
+    assert new in weft("list")
+    shown = weft("show", "churn")
+    assert f"churn {old}, champion, trained" in shown
+    assert "# churn: model card" in shown
+    assert "not clearly better" in weft("show", "churn", new)
+    assert "It would not be promoted. A challenger is promoted where" in " ".join(weft("compare", "churn", new).split())
+    assert "of 2025-01-25: a gain of" in weft("compare", "churn", new, old)
+    assert "the next run scores with it" in weft("promote", "churn", new, "--reason", "I know better")
+    assert score_at(platform)["churn"].version == new
+    assert f"promote   {new}  I know better" in weft("show", "churn")
+    assert f"churn {old} is the champion again" in weft("rollback", "churn")
+    assert score_at(platform)["churn"].version == old
+    assert len(platform.state.models.history("churn")) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("show", "nobody"), "There is no model 'nobody'; there are churn, ltv, segments."),
+        (("show", "churn", "abc"), "There is no churn model in version abc"),
+        (("compare", "churn", "abc"), "There is no churn model in version abc"),
+        (("promote", "churn", "abc", "--reason", "why not"), "There is no churn model in version abc"),
+        (("rollback", "churn"), "There is no champion of churn before this one"),
+        (("rollback", "nobody"), "There is no model 'nobody'"),
+    ],
+)
+def test_a_mistake_is_one_sentence(weft: Any, arguments: tuple[str, ...], said: str) -> None:
+    assert weft(*arguments).startswith(f"mistake: {said}")
+
+
+def test_a_version_whose_files_are_damaged_cannot_be_promoted(weft: Any, platform: Platform) -> None:
+    [old] = platform.state.models.champions("churn")
+    (platform.settings.models / "churn" / old / "card.md").write_text("nothing")
+    assert "card.md is not the file that was saved" in weft("promote", "churn", old, "--reason", "a test")
+    assert "card.md is not the file that was saved" in weft("show", "churn")
