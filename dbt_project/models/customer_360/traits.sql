@@ -10,7 +10,8 @@ with events as (
         stg_events.traits
     from {{ ref('stg_events') }} as stg_events
     inner join {{ ref('event_customers') }} as event_customers on stg_events.landed_seq = event_customers.landed_seq
-    where stg_events.traits is not null
+    -- most events carry an empty object; null is not unequal to it either
+    where cast(stg_events.traits as varchar) <> '{}'
 ),
 
 keys as (
