@@ -46,6 +46,6 @@
 {%- endmacro %}
 
 {# What is left at the later instant of an interest of 1 at the earlier. #}
-{% macro halved(earlier, later) -%}
-    power(0.5, {{ days_between(earlier, later) }} / {{ var('affinity_half_life_days') }})
+{% macro halved(earlier, later, half_life_days=none) -%}
+    power(0.5, {{ days_between(earlier, later) }} / {{ half_life_days or var('affinity_half_life_days') }})
 {%- endmacro %}

@@ -26,6 +26,10 @@ contacts as (
         max(case when identifier_type = 'email' and newest = 1 then identifier_value end) as email,
         max(case when identifier_type = 'phone' and newest = 1 then identifier_value end) as phone,
         max(case when identifier_type = 'loyalty_id' and newest = 1 then identifier_value end) as loyalty_id,
+        count(case when identifier_type = 'email' then 1 end) as email_count,
+        count(case when identifier_type = 'phone' then 1 end) as phone_count,
+        count(case when identifier_type = 'device_id' then 1 end) as device_count,
+        count(case when identifier_type = 'anonymous_id' then 1 end) as cookie_count,
         count(*) as identifier_count,
         count(case when is_strong then 1 end) as strong_identifier_count,
         count(distinct case when is_strong then identifier_type end) as strong_type_count

@@ -20,6 +20,15 @@ top_category as (
     where interest_rank = 1
 ),
 
+favourites as (
+    select
+        customer_id,
+        string_agg(product_id, ',' order by interest_rank) as favourite_products
+    from {{ ref('product_affinity') }}
+    where interest_rank <= {{ var('favourite_product_count') }}
+    group by customer_id
+),
+
 consent as (
     select
         customer_id,
@@ -48,6 +57,10 @@ joined as (
         contacts.email,
         contacts.phone,
         contacts.loyalty_id,
+        contacts.email_count,
+        contacts.phone_count,
+        contacts.device_count,
+        contacts.cookie_count,
         contacts.identifier_count,
         contacts.strong_identifier_count,
         contacts.strong_identifier_count > 0 as is_identified,
@@ -70,12 +83,18 @@ joined as (
         coalesce(activity.product_view_count, 0) as product_view_count,
         coalesce(activity.product_view_count_7d, 0) as product_view_count_7d,
         coalesce(activity.product_view_count_30d, 0) as product_view_count_30d,
+        coalesce(activity.product_view_count_90d, 0) as product_view_count_90d,
+        coalesce(activity.product_view_count_365d, 0) as product_view_count_365d,
         coalesce(activity.cart_add_count, 0) as cart_add_count,
+        coalesce(activity.cart_add_count_7d, 0) as cart_add_count_7d,
         coalesce(activity.cart_add_count_30d, 0) as cart_add_count_30d,
+        coalesce(activity.cart_add_count_90d, 0) as cart_add_count_90d,
+        coalesce(activity.cart_add_count_365d, 0) as cart_add_count_365d,
         coalesce(visits.session_count, 0) as session_count,
         coalesce(visits.session_count_7d, 0) as session_count_7d,
         coalesce(visits.session_count_30d, 0) as session_count_30d,
         coalesce(visits.session_count_90d, 0) as session_count_90d,
+        coalesce(visits.session_count_365d, 0) as session_count_365d,
         coalesce(visits.cart_count, 0) as cart_count,
         coalesce(visits.abandoned_cart_count, 0) as abandoned_cart_count,
         visits.last_abandoned_cart_at,
@@ -97,6 +116,7 @@ joined as (
         purchases.mean_days_between_orders,
         top_category.category as top_category,
         cast(top_category.interest_share as double) as top_category_share,
+        favourites.favourite_products,
         rfm.recency_quintile,
         rfm.frequency_quintile,
         rfm.monetary_quintile,
@@ -110,6 +130,7 @@ joined as (
     left join visits on contacts.customer_id = visits.customer_id
     left join purchases on contacts.customer_id = purchases.customer_id
     left join top_category on contacts.customer_id = top_category.customer_id
+    left join favourites on contacts.customer_id = favourites.customer_id
     left join rfm on contacts.customer_id = rfm.customer_id
     left join consent on contacts.customer_id = consent.customer_id
 ),

@@ -40,6 +40,7 @@ visits as (
         {{ count_within('started_at', 'run_as_of', 7) }} as session_count_7d,
         {{ count_within('started_at', 'run_as_of', 30) }} as session_count_30d,
         {{ count_within('started_at', 'run_as_of', 90) }} as session_count_90d,
+        {{ count_within('started_at', 'run_as_of', 365) }} as session_count_365d,
         count(last_cart_add_at) as cart_count,
         count(case when is_abandoned then 1 end) as abandoned_cart_count,
         max(case when is_abandoned then last_cart_add_at end) as last_abandoned_cart_at
