@@ -97,13 +97,16 @@ def _profiles_definition() -> AudienceDefinition:
 def _content(served: Connection, audience: str) -> tuple[int, str]:
     """Row count and an order-independent hash of an audience's members, or of the profiles with their audiences and identifiers."""
     if audience != PROFILES:
-        query = f"select customer_id as line from audiences.{audience}"
+        query = f"select 1 as member, customer_id as line from audiences.{audience}"
     else:
         query = (
-            f"select cast(p as varchar) as line from ({profiles_query(served)}) as p "
-            f"union all select cast(i as varchar) as line from ({IDENTIFIERS_QUERY}) as i"
+            f"select 1 as member, cast(p as varchar) as line from ({profiles_query(served)}) as p "
+            f"union all select 0 as member, cast(i as varchar) as line from ({IDENTIFIERS_QUERY}) as i"
         )
-    row = first_row(served, f"select count(*), coalesce(sum({LINE_HASH[served.dialect]}), 0) from ({query}) as lines")
+    row = first_row(
+        served,
+        f"select coalesce(sum(member), 0), coalesce(sum({LINE_HASH[served.dialect]}), 0) from ({query}) as lines",
+    )
     assert row is not None
     return int(row[0]), hashlib.sha256(f"{row[0]}:{row[1]}".encode()).hexdigest()
 
