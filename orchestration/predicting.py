@@ -1,6 +1,6 @@
 """Between features and audiences: train the models on labelled rows, let the gate judge them, score today's customers."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from ml import MODELS, churn, gate, ltv, registry, schema, segments, splits
 from ml.model import Fitted, ModelError, ModelModule
+from orchestration.failpoints import OnStep, failpoints
 from orchestration.model_registry import ModelRegistry
 from orchestration.settings import Settings
 from orchestration.state import State, utc_now
@@ -18,10 +19,6 @@ from orchestration.warehouse import Connection, row_count, scalar, write_table
 
 PARAMETERS = {"churn": churn.ChurnParams, "ltv": ltv.LtvParams, "segments": segments.SegmentParams}
 RUN_DATE = "(select max(as_of_date) from control.feature_dates)"
-
-
-def _no_step(name: str) -> None:
-    """Steps of training and scoring are announced; tests kill the process there."""
 
 
 def read_frame(connection: Connection, query: str) -> pd.DataFrame:
@@ -60,7 +57,7 @@ def train(
     settings: Settings,
     state: State,
     as_of: datetime,
-    on_step: Callable[[str], None] = _no_step,
+    on_step: OnStep = failpoints("training"),
 ) -> dict[str, Any]:
     """Train one model on the labelled rows, keep its files, let the gate decide; returns its row of model_versions.
 
@@ -118,7 +115,7 @@ def score(
     *,
     settings: Settings,
     state: State,
-    on_step: Callable[[str], None] = _no_step,
+    on_step: OnStep = failpoints("scoring"),
 ) -> dict[str, Scored]:
     """Score today's customers with every model's champion; all tables of `predictions` change in one transaction or not.
 

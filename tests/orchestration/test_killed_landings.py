@@ -70,6 +70,7 @@ def test_rows_and_books_in_two_transactions_would_be_found_out(where: str, tmp_p
 
 
 @pytest.mark.nightly
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("step", FAILPOINTS["landing"])
 def test_killed_25_times_at_a_failpoint_nothing_is_lost_or_doubled(where: str, tmp_path: Path, step: str) -> None:
     ledger = fill_inbox(tmp_path / "inbox", files=26, rows=800)
@@ -86,6 +87,7 @@ def test_killed_25_times_at_a_failpoint_nothing_is_lost_or_doubled(where: str, t
 
 
 @pytest.mark.nightly
+@pytest.mark.timeout(3600)
 def test_killed_at_any_storage_call_duckdb_stays_whole(tmp_path: Path) -> None:
     if not shutil.which("strace"):
         pytest.skip("strace is not installed")
