@@ -25,8 +25,8 @@ Version = Annotated[str, typer.Argument(help="A version that `weft model list` s
 @models.command("list")
 def list_() -> None:
     """Every trained version, its test rows and headline metrics; the champion makes the scores."""
-    version = Column("version", no_wrap=True)
-    table = Table("model", version, "trained", "test date", "test rows", "metrics", "", box=None)
+    version, shown_metrics = Column("version", no_wrap=True), Column("metrics", overflow="fold")
+    table = Table("model", version, "trained", "test date", "test rows", shown_metrics, "", box=None)
     for card in build_platform().state.models.cards():
         metrics = json.loads(card["metrics"])
         shown = ", ".join(
