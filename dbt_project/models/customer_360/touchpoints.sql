@@ -152,7 +152,7 @@ earned as (
     select
         *,
         {%- for model in attribution_models() %}
-        cast({{ model }}_so_far * net_revenue as decimal(18, 4)) as {{ model }}_revenue_so_far{{ ',' if not loop.last }}
+        cast({{ model }}_so_far * cast(net_revenue as decimal(26, 4)) as decimal(18, 4)) as {{ model }}_revenue_so_far{{ ',' if not loop.last }}
         {%- endfor %}
     from so_far
 ),

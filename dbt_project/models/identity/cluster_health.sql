@@ -43,35 +43,43 @@ degrees as (
     group by customer_id, from_id
 ),
 
+-- the neighbours of the end that has fewer are looked through: a hub's own would be many
+with_degrees as (
+    select
+        joined_edges.customer_id,
+        joined_edges.event_count,
+        least(one.degree, other.degree) as smaller_degree,
+        case when one.degree <= other.degree then one.identifier_id else other.identifier_id end as from_id,
+        case when one.degree <= other.degree then other.identifier_id else one.identifier_id end as to_id
+    from joined_edges
+    inner join degrees as one on joined_edges.customer_id = one.customer_id and joined_edges.identifier_id_a = one.identifier_id
+    inner join degrees as other on joined_edges.customer_id = other.customer_id and joined_edges.identifier_id_b = other.identifier_id
+),
+
 in_triangle as (
     select distinct
-        joined_edges.customer_id,
-        joined_edges.identifier_id_a,
-        joined_edges.identifier_id_b
-    from joined_edges
-    inner join both_ways as third
-        on joined_edges.customer_id = third.customer_id and joined_edges.identifier_id_a = third.from_id
+        with_degrees.customer_id,
+        with_degrees.from_id,
+        with_degrees.to_id
+    from with_degrees
+    inner join both_ways as third on with_degrees.customer_id = third.customer_id and with_degrees.from_id = third.from_id
     inner join both_ways as back
-        on
-            third.customer_id = back.customer_id
-            and third.to_id = back.from_id
-            and joined_edges.identifier_id_b = back.to_id
+        on third.customer_id = back.customer_id and third.to_id = back.from_id and with_degrees.to_id = back.to_id
+    where with_degrees.smaller_degree > 1
 ),
 
 judged as (
     select
-        joined_edges.customer_id,
-        joined_edges.event_count,
-        least(one.degree, other.degree) = 1 as is_leaf,
+        with_degrees.customer_id,
+        with_degrees.event_count,
+        with_degrees.smaller_degree = 1 as is_leaf,
         in_triangle.customer_id is null as is_local_bridge
-    from joined_edges
-    inner join degrees as one on joined_edges.customer_id = one.customer_id and joined_edges.identifier_id_a = one.identifier_id
-    inner join degrees as other on joined_edges.customer_id = other.customer_id and joined_edges.identifier_id_b = other.identifier_id
+    from with_degrees
     left join in_triangle
         on
-            joined_edges.customer_id = in_triangle.customer_id
-            and joined_edges.identifier_id_a = in_triangle.identifier_id_a
-            and joined_edges.identifier_id_b = in_triangle.identifier_id_b
+            with_degrees.customer_id = in_triangle.customer_id
+            and with_degrees.from_id = in_triangle.from_id
+            and with_degrees.to_id = in_triangle.to_id
 ),
 
 edge_counts as (
