@@ -11,8 +11,8 @@ from redis.retry import Retry
 
 from activation.command_stream import CommandStream
 from activation.errors import PublicationError, StalePublisherError
+from activation.profile_scripts import FENCED
 from activation.redis_failures import diagnosis
-from activation.scripts import FENCED
 
 _PATIENCE_SECONDS = 60.0
 _NOT_TAKEN_OVER = (

@@ -110,7 +110,7 @@ def _publish(run: Run, shop: duckdb.DuckDBPyConnection, client: redis.Redis, *, 
         profiles=shop.sql(f"select * from {name}").to_arrow_table(),
         identifiers=shop.sql(f"select * from identifiers_{name}").to_arrow_table(),
         as_of=AS_OF,
-        snapshot=run.scratch / "profiles.parquet",
+        snapshot=run.scratch / "profiles.arrow",
         published_at=AS_OF,
     )
     for audience in AUDIENCES:
@@ -124,6 +124,7 @@ def _publish(run: Run, shop: duckdb.DuckDBPyConnection, client: redis.Redis, *, 
             as_of=AS_OF,
             definition_hash="bench",
             published_at=AS_OF,
+            snapshot=run.scratch / f"{audience}.arrow",
         )
     return report.profiles_written
 
