@@ -168,16 +168,16 @@ return {'switched', pinned or ''}
 )
 
 # ARGV: version to pin, where its set was rebuilt ('' = not yet). Answers 'rebuild' and the version whose set it is to
-# be rebuilt from where it is kept as a difference.
+# be rebuilt from where it is kept as a difference and not rebuilt, or a publication cleared that away.
 PIN_AUDIENCE = """
 local a, version, rebuilt = KEYS[1], ARGV[1], ARGV[2]
 local set = a .. ':v' .. version
 local manifest = redis.call('HMGET', set .. ':manifest', 'count', 'base', 'build')
 local count, base = manifest[1], manifest[2]
 local kept = redis.call('ZRANGE', a .. ':versions', 0, -1)
-redis.call('GET', a .. ':pinned'); redis.call('GET', a .. ':current'); redis.call('ZCARD', a .. ':staging')
+redis.call('GET', a .. ':pinned'); redis.call('GET', a .. ':current')
 if not count then return {'unknown', unpack(kept)} end
-if base and rebuilt == '' then return {'rebuild', base} end
+if base and not redis.call('ZSCORE', a .. ':staging', rebuilt) then return {'rebuild', base} end
 if redis.call('SCARD', base and rebuilt or set) ~= tonumber(count) then return {'damaged'} end
 if base then
   if redis.call('EXISTS', rebuilt) == 1 then redis.call('RENAME', rebuilt, set) end
