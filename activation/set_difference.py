@@ -6,7 +6,6 @@ import numpy.typing as npt
 from activation.fingerprint import Hashes
 
 Mask = npt.NDArray[np.bool_]
-_FLAG_BITS = np.uint64(22)
 
 
 def not_shared(left: Hashes, right: Hashes) -> tuple[Mask, Mask]:
@@ -25,9 +24,10 @@ def has_repeats(hashes: Hashes) -> bool:
 
 def is_in(hashes: Hashes, few: Hashes) -> Mask:
     """Which fingerprints are in a small set: a table of flags sorts out nearly all rows that are not in it."""
-    flags = np.zeros(1 << int(_FLAG_BITS), bool)
-    flags[few >> (np.uint64(64) - _FLAG_BITS)] = True
-    found: Mask = flags[hashes >> (np.uint64(64) - _FLAG_BITS)]
+    unused_bits = np.uint64(64 - min(max(len(few).bit_length() + 6, 12), 22))
+    flags = np.zeros(1 << (64 - int(unused_bits)), bool)
+    flags[few >> unused_bits] = True
+    found: Mask = flags[hashes >> unused_bits]
     candidates = np.flatnonzero(found)
     found[candidates] = np.isin(hashes[candidates], few)
     return found
