@@ -2,7 +2,7 @@
 
 import redis
 
-from activation import audience_scripts as scripts
+from activation import rollback_scripts as scripts
 
 _COPIED_AT_ONCE = 250_000
 _COPIED_PER_PAGE = 5_000

@@ -2,8 +2,8 @@
 
 import redis
 
-from activation import audience_scripts as scripts
 from activation import keys
+from activation import rollback_scripts as scripts
 from activation.audience_copy import copy_set
 from activation.audience_plan import members_of
 from activation.errors import NotPublishedError, RollbackError
