@@ -1,15 +1,21 @@
-"""Publish one audience version: built beside the old one, then set, manifest and pointer switch in one step."""
+"""Publish one audience version: what it needs is staged beside the old one, then set, manifest and pointer switch in one
+step: a small difference is taken into the old version's set, anything else becomes a set of its own."""
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 import pyarrow as pa
 import redis
 
-from activation import keys, resp, scripts
+from activation import audience_scripts as scripts
+from activation import keys, resp
+from activation.audience_copy import copy_set
 from activation.audience_plan import Mode, Plan, Target, plan_publication, refuse_stale, target_version
+from activation.audience_snapshot import stage_members
 from activation.command_stream import CommandStream
 from activation.errors import PublicationError
 from activation.published_values import check_numbers, instant_text, text
@@ -18,9 +24,6 @@ from activation.session import Session, publishing
 OnStep = Callable[[str], None]
 _MEMBERS_PER_COMMAND = 1000
 _ATTEMPTS = 8
-_COPIED_AT_ONCE = 250_000
-_COPIED_PER_PAGE = 5_000
-_MEMBERS_PER_PAGE = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,13 +58,16 @@ def publish_audience(
     as_of: datetime,
     definition_hash: str,
     published_at: datetime,
+    snapshot: Path | None = None,
     keep_versions: int = 3,
     on_step: OnStep | None = None,
 ) -> PublicationReport:
     """Make `members` (customer ids, distinct) the version `version` of audience `name`; readers see old or new, whole.
 
     Sends the difference to the newest version in Redis where that version's set still matches its own manifest, else
-    everything. Repeating a call is harmless, also after a crash: it finishes and clears what was left. While a
+    everything. `snapshot` (an Arrow file this function keeps, one per audience) saves reading that set back: each call
+    then reads a fiftieth of it, so a member exchanged by a stranger's hand is found within fifty publications.
+    Repeating a call is harmless, also after a crash: it finishes and clears what was left. While a
     rollback is pinned, the version is stored but the pointer stays (`report.pinned_version`). `as_of` and
     `published_at` are naive UTC; `on_step` is called with the name of each step reached.
     Raises StalePublisherError for an older build or version, PublicationError when Redis fails, ValueError for a
@@ -85,7 +91,7 @@ def publish_audience(
         }
         with session.stream() as stream:
             for attempt in range(_ATTEMPTS):
-                plan = plan_publication(session.redis, target)
+                plan = plan_publication(session.redis, target, snapshot if attempt == 0 else None)
                 reached("planned")
                 if plan.mode != "nothing":
                     _build(session, stream, target, plan, reached)
@@ -98,6 +104,9 @@ def publish_audience(
                 else:
                     break
         reached("switched")
+        if snapshot is not None:
+            _remember(snapshot, target, plan, token=session.token)
+            reached("remembered")
         return PublicationReport(
             name=name,
             version=version,
@@ -113,30 +122,38 @@ def publish_audience(
         )
 
 
+def _remember(snapshot: Path, target: Target, plan: Plan, *, token: str) -> None:
+    staged = stage_members(
+        snapshot,
+        target.members,
+        target.hashes,
+        name=target.name,
+        version=target.version,
+        checked_until=plan.checked_until,
+        token=token,
+    )
+    os.replace(staged, snapshot)
+
+
 def _build(session: Session, stream: CommandStream, target: Target, plan: Plan, reached: OnStep) -> None:
-    registry = keys.audience_staging_registry_key(target.name)
-    session.redis.zadd(registry, {target.staging: target.build})
+    staging = target.staging
+    session.redis.zadd(keys.audience_staging_registry_key(target.name), {staging: target.build})
     reached("registered")
-    if plan.base_version is not None:
-        _copy(session.redis, keys.audience_set_key(target.name, plan.base_version), target.staging)
+    removals, additions = (b"SREM", staging), (b"SADD", staging)
+    if plan.is_in_place:
+        removals, additions = (b"SADD", f"{staging}:removed"), (b"SADD", f"{staging}:added")
+    elif plan.base is not None:
+        copy_set(session.redis, keys.audience_set_key(target.name, plan.base.version), staging)
         reached("copied")
-    for name, members in ((b"SREM", plan.removed), (b"SADD", plan.added)):
-        for number, (count, commands) in enumerate(_set_commands(name, target.staging, members)):
+    sent = [("removed", *removals, plan.removed)] if plan.base is not None else []
+    for step, command, key, members in [*sent, ("added", *additions, plan.added)]:
+        for number, (count, commands) in enumerate(_set_commands(command, key, members)):
             for part in commands[:-1]:
                 stream.send(part, count=0)
             stream.send(commands[-1], count=1)
-            reached(f"{name.decode().lower()} {(number * _MEMBERS_PER_COMMAND + count) * 100 // len(members)} %")
+            reached(f"{step} {(number * _MEMBERS_PER_COMMAND + count) * 100 // len(members)} %")
     stream.wait()
     reached("staged")
-
-
-def _copy(connection: redis.Redis, base: str, staging: str) -> None:
-    if connection.scard(base) <= _COPIED_AT_ONCE:
-        connection.copy(base, staging)
-        return
-    copy_page, cursor = connection.register_script(scripts.COPY_PAGE), b"0"
-    while (cursor := copy_page(keys=[base, staging], args=[cursor, _COPIED_PER_PAGE])) != b"0":
-        continue
 
 
 def _set_commands(name: bytes, key: str, members: pa.Array) -> Iterator[tuple[int, list[bytes | memoryview]]]:
@@ -150,6 +167,7 @@ def _set_commands(name: bytes, key: str, members: pa.Array) -> Iterator[tuple[in
 def _switch(
     session: Session, target: Target, plan: Plan, *, manifest: dict[str, str], keep_versions: int
 ) -> int | None:
+    changed = plan.base if plan.is_in_place else None
     answer, *rest = session.redis.eval(
         scripts.SWITCH_AUDIENCE,
         2,
@@ -162,6 +180,9 @@ def _switch(
         "" if plan.mode == "nothing" else target.staging,
         "" if plan.damaged_version is None else plan.damaged_version,
         target.name,
+        *((changed.version, changed.checksum) if changed else ("", "")),
+        len(plan.added),
+        len(plan.removed),
         *(part for field in manifest.items() for part in field),
     )
     if answer == b"stale":

@@ -1,4 +1,4 @@
-"""The Redis key contract, version 1: the only place that spells a key. `docs/redis-contract.md` is its prose.
+"""The Redis key contract, version 2: the only place that spells a key. `docs/redis-contract.md` is its prose.
 
 =====================================  ======  ==================================================================
 key                                    type    holds
@@ -9,19 +9,23 @@ weft:profiles:manifest                 hash    version, count, checksum, as_of, 
 weft:audiences                         set     the names of all published audiences
 weft:audience:{name}:current           string  the pointer: the version readers see
 weft:audience:{name}:v{n}              set     customer ids of version n; absent when the version is empty
-weft:audience:{name}:v{n}:manifest     hash    version, count, checksum, as_of, definition_hash, build, published_at
+weft:audience:{name}:v{n}:minus        set     of an older version kept as a difference: members of its base it lacks
+weft:audience:{name}:v{n}:plus         set     ... and members it has that its base lacks (both count, so plus wins)
+weft:audience:{name}:v{n}:manifest     hash    version, count, checksum, as_of, definition_hash, build, published_at;
+                                               of a version kept as a difference also base, minus, plus (sizes)
 weft:audience:{name}:versions          zset    versions kept, scored by version
 weft:audience:{name}:pinned            string  version a rollback pinned; absent otherwise
 weft:audience:{name}:staging           zset    staging keys of unfinished publications, scored by build
-weft:audience:{name}:staging:{b}:{t}   set     a version being built by the publisher of build b with token t
+weft:audience:{name}:staging:{b}:{t}   set     a version being built by the publisher of build b with token t;
+                                               a difference has `:added` and `:removed` after it
 =====================================  ======  ==================================================================
 
-No key has a TTL. The keys of one audience do not share a hash slot: contract 1 is for one primary, not Redis Cluster.
+No key has a TTL. The keys of one audience do not share a hash slot: the contract is for one primary, not Redis Cluster.
 """
 
 import re
 
-CONTRACT_VERSION = 1
+CONTRACT_VERSION = 2
 ALL_KEYS_PATTERN = "weft:*"
 PROFILE_PREFIX = "weft:profile:"
 IDENTIFIER_PREFIX = "weft:id:"

@@ -39,22 +39,50 @@ return {'published', redis.call('HGETALL', set .. ':manifest'), redis.call('GET'
 """
 )
 
-# ARGV: version and checksum of the page before ('' = first page: the current version), cursor, page size.
+# ARGV: version and checksum of the page before ('' = first page: the current version), position, page size.
+# A version kept as a difference is its base without `minus` (positions -n), then `plus` (positions +n). SSCAN's promise
+# holds while a version turns into a difference: buckets are the same in a renamed or rewritten set.
 PAGE_OF_MEMBERS = """
-local a, version = KEYS[1], ARGV[1]
+local a, version, position = KEYS[1], ARGV[1], ARGV[3]
 if version == '' then
   version = redis.call('GET', a .. ':current')
   if not version then return {'unpublished'} end
 end
 local set = a .. ':v' .. version
-local manifest = redis.call('HMGET', set .. ':manifest', 'checksum', 'count')
-local checksum, count = manifest[1], tonumber(manifest[2] or 0)
-if not checksum or (count > 0 and redis.call('EXISTS', set) == 0) then
+local manifest = redis.call('HMGET', set .. ':manifest', 'checksum', 'count', 'base', 'minus', 'plus')
+local checksum, base, from, count = manifest[1], manifest[3], set, tonumber(manifest[2] or 0)
+local is_whole = checksum and true
+if base then
+  from = a .. ':v' .. base
+  count = tonumber(redis.call('HGET', from .. ':manifest', 'count') or -1)
+  is_whole = redis.call('SCARD', set .. ':minus') == tonumber(manifest[4])
+    and redis.call('SCARD', set .. ':plus') == tonumber(manifest[5]) and redis.call('SCARD', from) == count
+end
+if not is_whole or (count > 0 and redis.call('EXISTS', from) == 0) then
   return {ARGV[1] == '' and 'unpublished' or 'changed'}
 end
 if ARGV[2] ~= '' and ARGV[2] ~= checksum then return {'changed'} end
-local page = redis.call('SSCAN', set, ARGV[3], 'COUNT', ARGV[4])
-return {'published', version, checksum, page[1], page[2]}
+
+local phase, cursor = string.match(position, '^([+-]?)(%d+)$')
+if not base then
+  -- A rollback made it whole again meanwhile: what was passed may hold members that were not in the base.
+  if phase ~= '' then cursor = '0' end
+  local page = redis.call('SSCAN', set, cursor, 'COUNT', ARGV[4])
+  return {'published', version, checksum, page[1], page[2]}
+end
+if phase == '+' then
+  local page = redis.call('SSCAN', set .. ':plus', cursor, 'COUNT', ARGV[4])
+  return {'published', version, checksum, page[1] == '0' and '0' or '+' .. page[1], page[2]}
+end
+local page, members = redis.call('SSCAN', from, cursor, 'COUNT', ARGV[4]), {}
+for start = 1, #page[2], 1000 do
+  local stop = math.min(start + 999, #page[2])
+  local is_missing = redis.call('SMISMEMBER', set .. ':minus', unpack(page[2], start, stop))
+  for at = start, stop do
+    if is_missing[at - start + 1] == 0 then members[#members + 1] = page[2][at] end
+  end
+end
+return {'published', version, checksum, page[1] == '0' and '+0' or '-' .. page[1], members}
 """
 
 AUDIENCE_NAMES = "return redis.call('SMEMBERS', KEYS[1])"

@@ -11,7 +11,7 @@ import redis
 
 from activation import keys
 from activation.profile_rows import Fingerprinted, KeyRows
-from activation.profile_snapshot import Difference, difference, read_snapshot
+from activation.profile_snapshot import Difference, difference, held_keys
 
 Mode = Literal["diff", "whole", "nothing"]
 _KEYS_PER_SCAN = 10_000
@@ -37,10 +37,12 @@ def difference_to_snapshot(
 ) -> ProfilesPlan | None:
     """The difference to what the snapshot remembers; None where Redis's manifest does not vouch for the snapshot."""
     version, checksum = manifest.get("version", ""), manifest.get("checksum", "")
-    held = read_snapshot(snapshot, version=version, manifest_checksum=checksum)
+    held = held_keys(snapshot, version=version, manifest_checksum=checksum)
     if held is None:
         return None
     profiles, identifiers = difference(people, held[0]), difference(names, held[1])
+    if profiles is None or identifiers is None:
+        return None
     is_same = not any(len(keys) for part in (profiles, identifiers) for keys in (part.send, part.vanished))
     mode: Mode = "nothing" if is_same else "diff"
     return ProfilesPlan(mode=mode, profiles=profiles, identifiers=identifiers, is_store_empty=False)

@@ -11,12 +11,12 @@ from pathlib import Path
 import pyarrow as pa
 import redis
 
-from activation import keys, profile_rows, resp, scripts
+from activation import keys, profile_rows, profile_scripts, resp
 from activation.command_stream import CommandStream
 from activation.errors import PublicationError, StalePublisherError
 from activation.profile_plan import Mode, ProfilesPlan, difference_to_snapshot, everything, is_complete
 from activation.profile_rows import fingerprinted
-from activation.profile_snapshot import stage_snapshot, total_checksum
+from activation.profile_snapshot import stage_keys, total_checksum
 from activation.published_values import check_numbers, instant_text, text
 from activation.session import Session, publishing
 
@@ -56,7 +56,7 @@ def publish_profiles(
 
     `profiles`: customer_id, any typed columns, `audiences` (list of strings); texts as in column_text. `identifiers`:
     identifier_type, identifier_value (normalised), customer_id; a merged id is an identifier of type customer_id.
-    Only what differs from the last publication is sent, as `snapshot` (a Parquet file this function keeps) remembers
+    Only what differs from the last publication is sent, as `snapshot` (an Arrow file this function keeps) remembers
     it and while Redis's manifest agrees; else everything is sent and stale keys are searched for and removed.
     Identifiers always lead to a profile that is there: profiles first, then identifiers, removals last.
     Raises StalePublisherError for an older build or version (also when a newer publisher starts meanwhile),
@@ -77,7 +77,7 @@ def publish_profiles(
         # Redis is searched only now: until here another publisher may still have written.
         plan = plan or everything(session.redis, people, names)
         staged = background.submit(
-            lambda: stage_snapshot(snapshot, fingerprints.result(), version=version, token=session.token)
+            lambda: stage_keys(snapshot, fingerprints.result(), version=version, token=session.token)
         )
         try:
             stamp = profile_rows.stamp_fields(version, instant_text(as_of))
@@ -135,7 +135,7 @@ class _FencedWriter:
     def __init__(self, stream: CommandStream, session: Session) -> None:
         self._stream = stream
         self._watch = resp.command("WATCH", keys.PROFILES_MANIFEST)
-        sha = text(session.redis.script_load(scripts.FENCE_PROFILES))
+        sha = text(session.redis.script_load(profile_scripts.FENCE_PROFILES))
         self._fence = resp.command("EVALSHA", sha, 1, keys.PROFILES_MANIFEST, session.token)
 
     def write(self, rows: pa.Array, *, commands_per_row: int = 1) -> Iterator[int]:
@@ -176,7 +176,7 @@ def _manifest(connection: redis.Redis) -> dict[str, str]:
 
 def _begin(session: Session, *, version: int, build: int, builds_on: str) -> None:
     answer, *rest = session.redis.eval(
-        scripts.BEGIN_PROFILES, 1, keys.PROFILES_MANIFEST, version, build, session.token, builds_on
+        profile_scripts.BEGIN_PROFILES, 1, keys.PROFILES_MANIFEST, version, build, session.token, builds_on
     )
     if answer == b"stale":
         raise StalePublisherError(
@@ -189,5 +189,5 @@ def _begin(session: Session, *, version: int, build: int, builds_on: str) -> Non
 
 def _complete(session: Session, **manifest: str) -> None:
     fields = [part for field in manifest.items() for part in field]
-    if not session.redis.eval(scripts.COMPLETE_PROFILES, 1, keys.PROFILES_MANIFEST, session.token, *fields):
+    if not session.redis.eval(profile_scripts.COMPLETE_PROFILES, 1, keys.PROFILES_MANIFEST, session.token, *fields):
         raise StalePublisherError("A newer publication of profiles began before this one ended; its profiles stand.")

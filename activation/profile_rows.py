@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from activation import keys, resp
 from activation.column_text import as_text, plain_table
-from activation.fingerprint import Hashes, column_hashes, combine, string_hashes
+from activation.fingerprint import ROWS_AT_ONCE, Hashes, column_hashes, combine, string_hashes
 from activation.set_difference import has_repeats
 
 _BINARY = pa.binary()
@@ -50,7 +50,7 @@ def profile_rows(profiles: pa.Table) -> KeyRows:
     if reserved:
         raise ValueError(f"Profile columns must not start with '_': {', '.join(reserved)}.")
     table = plain_table(profiles)
-    names = _names(table[CUSTOMER_ID], "customer_id of the profiles")
+    names = _present(table[CUSTOMER_ID], "customer_id of the profiles").combine_chunks()
     table = table.drop_columns([CUSTOMER_ID])
     hashes = _distinct_hashes(names, "A customer_id stands twice in the profiles to publish.")
     return KeyRows(prefix=keys.PROFILE_PREFIX, table=table, names=names, name_hashes=hashes)
@@ -65,10 +65,10 @@ def identifier_rows(identifiers: pa.Table) -> KeyRows:
     if missing:
         raise ValueError(f"The identifiers to publish lack the column {', '.join(missing)}.")
     table = plain_table(identifiers.select(_IDENTIFIER_COLUMNS))
-    types, values, customers = (_names(table[name], name) for name in _IDENTIFIER_COLUMNS)
+    types, values, customers = (_present(table[name], name) for name in _IDENTIFIER_COLUMNS)
     for kind in pc.unique(types).to_pylist():
         keys.identifier_key(kind.decode(errors="replace"), "")
-    names = pc.binary_join_element_wise(types, values, pa.scalar(b":", _BINARY))
+    names = pc.binary_join_element_wise(types, values, pa.scalar(b":", _BINARY)).combine_chunks()
     hashes = _distinct_hashes(names, "An identifier stands twice in the identifiers to publish.")
     table = pa.table({CUSTOMER_ID: customers})
     return KeyRows(prefix=keys.IDENTIFIER_PREFIX, table=table, names=names, name_hashes=hashes)
@@ -76,20 +76,25 @@ def identifier_rows(identifiers: pa.Table) -> KeyRows:
 
 def fingerprinted(rows: KeyRows) -> Fingerprinted:
     """Fingerprint key and value of each row; a column's name and type count too, so a change of either resends all."""
-    hashes = rows.name_hashes
-    for field in rows.table.schema:
-        seed = string_hashes(pa.array([f"{keys.CONTRACT_VERSION} {field.name} {field.type}"]))
-        columns = [column_hashes(chunk) for chunk in rows.table[field.name].chunks]
-        hashes = combine(hashes, (np.concatenate(columns) if columns else np.empty(0, np.uint64)) + seed)
+    seeds = [
+        string_hashes(pa.array([f"{keys.CONTRACT_VERSION} {field.name} {field.type}"])) for field in rows.table.schema
+    ]
+    hashes, start = rows.name_hashes.copy(), 0
+    for batch in rows.table.to_batches(max_chunksize=ROWS_AT_ONCE):
+        part = hashes[start : start + len(batch)]
+        for column, seed in zip(batch.columns, seeds, strict=True):
+            part = combine(part, column_hashes(column) + seed)
+        hashes[start : start + len(batch)] = part
+        start += len(batch)
     return Fingerprinted(rows=rows, fingerprints=hashes)
 
 
-def _names(column: pa.ChunkedArray, what: str) -> pa.Array:
+def _present(column: pa.ChunkedArray, what: str) -> pa.ChunkedArray:
     values = column.cast(pa.string()) if not pa.types.is_binary(column.type) else column
-    combined = values.cast(_BINARY).combine_chunks()
-    if combined.null_count or pc.any(pc.equal(pc.binary_length(combined), 0)).as_py():
+    values = values.cast(_BINARY)
+    if values.null_count or pc.any(pc.equal(pc.binary_length(values), 0)).as_py():
         raise ValueError(f"A {what} to publish is missing.")
-    return combined
+    return values
 
 
 def _distinct_hashes(names: pa.Array, complaint: str) -> Hashes:

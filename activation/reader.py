@@ -5,6 +5,7 @@ an answer comes from one whole version also while the next one is being publishe
 """
 
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
@@ -20,6 +21,7 @@ from activation.redis_failures import diagnosis
 from identity.normalise import normalise
 
 Normalise = Callable[[str, str, str], str | None]
+_POSITION = re.compile(r"[+-]?[0-9]+")
 
 
 class Reader:
@@ -167,6 +169,6 @@ def _cursor_parts(cursor: str | None) -> tuple[str, str, str]:
     if cursor is None:
         return "", "", "0"
     parts = cursor.split(".")
-    if len(parts) != 3 or not parts[0].isdigit() or not parts[2].isdigit():
+    if len(parts) != 3 or not parts[0].isdigit() or not _POSITION.fullmatch(parts[2]):
         raise ValueError("This cursor is not one that members_page gave; start again without a cursor.")
     return parts[0], parts[1], parts[2]

@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 import redis
 from redis.backoff import NoBackoff
@@ -11,8 +12,8 @@ from redis.retry import Retry
 
 from activation.command_stream import CommandStream
 from activation.errors import PublicationError, StalePublisherError
+from activation.profile_scripts import FENCED
 from activation.redis_failures import diagnosis
-from activation.scripts import FENCED
 
 _PATIENCE_SECONDS = 60.0
 _NOT_TAKEN_OVER = (
@@ -63,6 +64,9 @@ def _pool_without_retries(pool: redis.ConnectionPool) -> redis.ConnectionPool:
     settings = {key: value for key, value in pool.connection_kwargs.items() if key not in _NOT_TAKEN_OVER}
     settings = {key: value for key, value in settings.items() if not key.startswith("maint_notifications")}
     settings |= {"decode_responses": False, "protocol": 2, "retry": Retry(NoBackoff(), 0)}
+    if find_spec("redis.driver_info"):
+        # else redis-py reads its own package's metadata from the disk for each connection, to tell the server its version
+        settings["driver_info"] = None
     settings["socket_timeout"] = max(_PATIENCE_SECONDS, settings.get("socket_timeout") or 0.0)
     return redis.ConnectionPool(connection_class=pool.connection_class, **settings)
 

@@ -6,7 +6,6 @@ import numpy.typing as npt
 from activation.fingerprint import Hashes
 
 Mask = npt.NDArray[np.bool_]
-_FLAG_BITS = np.uint64(22)
 
 
 def not_shared(left: Hashes, right: Hashes) -> tuple[Mask, Mask]:
@@ -14,7 +13,7 @@ def not_shared(left: Hashes, right: Hashes) -> tuple[Mask, Mask]:
     together = np.sort(np.concatenate([left, right]))
     edges = np.concatenate([[True], together[1:] != together[:-1], [True]]) if len(together) else np.ones(1, bool)
     single = together[edges[1:] & edges[:-1]]
-    return _is_in(left, single), _is_in(right, single)
+    return is_in(left, single), is_in(right, single)
 
 
 def has_repeats(hashes: Hashes) -> bool:
@@ -23,11 +22,12 @@ def has_repeats(hashes: Hashes) -> bool:
     return bool(np.any(ordered[1:] == ordered[:-1]))
 
 
-def _is_in(hashes: Hashes, few: Hashes) -> Mask:
-    """Membership in a small set: a table of flags sorts out nearly all rows that are not in it."""
-    flags = np.zeros(1 << int(_FLAG_BITS), bool)
-    flags[few >> (np.uint64(64) - _FLAG_BITS)] = True
-    found: Mask = flags[hashes >> (np.uint64(64) - _FLAG_BITS)]
+def is_in(hashes: Hashes, few: Hashes) -> Mask:
+    """Which fingerprints are in a small set: a table of flags sorts out nearly all rows that are not in it."""
+    unused_bits = np.uint64(64 - min(max(len(few).bit_length() + 6, 12), 22))
+    flags = np.zeros(1 << (64 - int(unused_bits)), bool)
+    flags[few >> unused_bits] = True
+    found: Mask = flags[hashes >> unused_bits]
     candidates = np.flatnonzero(found)
     found[candidates] = np.isin(hashes[candidates], few)
     return found

@@ -25,9 +25,10 @@ class Ratio:
         target = "" if self.at_most is None else f"<= {self.at_most:g}"
         target = f">= {self.at_least:g}" if self.at_least is not None else target
         shown = [spread(values), spread(cpu) if cpu else ""]
-        return [f"{self.over} / {self.under}", *shown, target, self._verdict(median(values))]
+        return [f"{self.over} / {self.under}", *shown, target, self.verdict(median(values))]
 
-    def _verdict(self, value: float) -> str:
+    def verdict(self, value: float) -> str:
+        """Whether a value meets the target; nothing where there is none."""
         if self.at_most is None and self.at_least is None:
             return ""
         is_met = (self.at_most is None or value <= self.at_most) and (self.at_least is None or value >= self.at_least)

@@ -1,4 +1,4 @@
-"""Publication to Redis: Weft beside `redis-cli --pipe` of the same bytes, beside a redis-py pipeline, and its own diff."""
+"""Publication to Redis: Weft beside `redis-cli --pipe` of the same bytes, a redis-py pipeline, Feast, and its own diff."""
 
 import hashlib
 import shutil
@@ -6,8 +6,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import duckdb
@@ -16,8 +18,8 @@ import redis
 from activation import keys
 from activation.embedded_redis import EmbeddedRedis
 from activation.publisher import publish_audience, publish_profiles
-from bench.comparison import Comparison, Ratio
-from bench.harness import BenchError, Contender, Facts, Run
+from bench.comparison import Comparison, Ratio, spread
+from bench.harness import BenchError, Contender, Facts, Measurement, Run
 from bench.resp_in_sql import STAMP, publication
 from bench.shop_customers import AUDIENCES, CUSTOMERS, ONE_PERCENT, REST
 
@@ -50,7 +52,28 @@ def weft_diff(run: Run) -> Facts:
         _publish(run, shop, client, name="customers", version=1)
         with run.clock.running():
             written = _publish(run, shop, client, name="changed", version=2)
+        for audience, count in shop.execute("select audience, count(*) from members_changed group by all").fetchall():
+            if (held := client.scard(keys.audience_set_key(audience, 2))) != count:
+                raise BenchError(f"After the diff {audience} has {held} members, not {count}.")
         return {"profiles written": written}
+
+
+def weft_hashes(run: Run) -> Facts:
+    """publish_profiles alone, without identifiers: the same work as Feast's write_to_online_store."""
+    with _stores(run) as (shop, client):
+        nobody = shop.sql("select * from identifiers_customers limit 0").to_arrow_table()
+        with run.clock.running():
+            report = publish_profiles(
+                client,
+                version=1,
+                build=1,
+                profiles=shop.sql("select * from customers").to_arrow_table(),
+                identifiers=nobody,
+                as_of=AS_OF,
+                snapshot=run.scratch / "profiles.arrow",
+                published_at=AS_OF,
+            )
+        return {"hashes": report.count}
 
 
 def redis_cli_pipe(run: Run) -> Facts:
@@ -110,7 +133,7 @@ def _publish(run: Run, shop: duckdb.DuckDBPyConnection, client: redis.Redis, *, 
         profiles=shop.sql(f"select * from {name}").to_arrow_table(),
         identifiers=shop.sql(f"select * from identifiers_{name}").to_arrow_table(),
         as_of=AS_OF,
-        snapshot=run.scratch / "profiles.parquet",
+        snapshot=run.scratch / "profiles.arrow",
         published_at=AS_OF,
     )
     for audience in AUDIENCES:
@@ -124,6 +147,7 @@ def _publish(run: Run, shop: duckdb.DuckDBPyConnection, client: redis.Redis, *, 
             as_of=AS_OF,
             definition_hash="bench",
             published_at=AS_OF,
+            snapshot=run.scratch / f"{audience}.arrow",
         )
     return report.profiles_written
 
@@ -165,7 +189,21 @@ def _redis_cli() -> str:
     return found
 
 
-WEFT, DIFF, PIPE, PIPELINED = "Weft, full", "Weft, 1 % diff", "redis-cli --pipe", "redis-py pipeline 1000"
+WEFT, DIFF, HASHES = "Weft, full", "Weft, 1 % diff", "Weft, hashes only"
+PIPE, PIPELINED = "redis-cli --pipe", "redis-py pipeline 1000"
+FEAST_ROWS_PER_SECOND = 15_900
+
+
+@dataclass(frozen=True)
+class BesideFeast(Ratio):
+    """Hashes per second of `over`, divided by Feast's best rate in ../shared/reference/performance.md (part C)."""
+
+    def row(self, measured: dict[str, list[Measurement]]) -> list[str]:
+        """As of a ratio; there is no CPU time of Feast to compare with."""
+        rates = [run.facts["hashes"] / run.seconds / FEAST_ROWS_PER_SECOND for run in measured[self.over]]
+        name = f"rows/s of {self.over} / {self.under}"
+        return [name, spread(rates), "", f">= {self.at_least:g}", self.verdict(median(rates))]
+
 
 COMPARISON = Comparison(
     title="Publication to Redis",
@@ -176,12 +214,15 @@ COMPARISON = Comparison(
         Contender(PIPE, redis_cli_pipe),
         Contender(PIPELINED, redis_py_pipeline),
         Contender(DIFF, weft_diff),
+        Contender(HASHES, weft_hashes),
     ),
     ratios=(
         Ratio(WEFT, PIPE, at_most=1.2),
         Ratio(PIPELINED, WEFT, at_least=2.5),
+        BesideFeast(HASHES, "Feast", at_least=8),
         Ratio(WEFT, DIFF, at_least=7),
     ),
-    note="Preparing the bytes is in the time of redis-cli; "
+    note=f"Feast is not run: {FEAST_ROWS_PER_SECOND:,} rows/s is its rate for 200,000 hashes without identifiers and "
+    "audiences (reference/performance.md). Preparing the bytes is in the time of redis-cli; "
     "peak MB and CPU are the publisher's, without the server's. Redis keeps no append-only file here.",
 )

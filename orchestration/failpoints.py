@@ -18,7 +18,7 @@ FAILPOINTS: dict[str, tuple[str, ...]] = {
     "training": ("trained", "files written", "files in place", "registered"),
     "scoring": ("scored", "committed"),
     "profiles": ("planned", "begun", "written", "snapshot", "identifiers", "removals", "complete"),
-    "audience": ("planned", "registered", "copied", "staged", "switched"),
+    "audience": ("planned", "registered", "copied", "staged", "switched", "remembered"),
 }
 """Every point by the work that passes it. Other steps (a percentage of the way) are no failpoints."""
 

@@ -189,7 +189,7 @@ def _publish(client: redis.Redis, served: Connection, settings: Settings, versio
             profiles=_with_lists(served.arrow(profiles_query(served))),
             identifiers=served.arrow(IDENTIFIERS_QUERY),
             as_of=version.as_of,
-            snapshot=settings.home / "published" / "profiles.parquet",
+            snapshot=settings.home / "published" / "profiles.arrow",
             published_at=utc_now(),
             on_step=failpoints("profiles"),
         )
@@ -207,6 +207,7 @@ def _publish(client: redis.Redis, served: Connection, settings: Settings, versio
             definition_hash=version.definition_hash,
             published_at=utc_now(),
             on_step=failpoints("audience"),
+            snapshot=settings.home / "published" / "audiences" / f"{version.audience}.arrow",
         )
         changed, removed = audience_report.added, audience_report.removed
         count, mode = audience_report.count, audience_report.mode

@@ -1,9 +1,6 @@
-"""What the activation tests publish, and a publisher process that kills itself at a named step."""
+"""What the activation tests publish."""
 
-import multiprocessing
-import os
-import signal
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -69,14 +66,6 @@ def hash_of(client: redis.Redis, customer_id: str) -> dict[str, str]:
     return {key.decode(): value.decode() for key, value in client.hgetall(f"weft:profile:{customer_id}").items()}
 
 
-def publish_and_die(kind: str, port: int, step: str, snapshot: Path) -> int | None:
-    """Run a publisher in a process of its own that kills itself at `step`; returns its exit code (-9 when it did)."""
-    process = _PROCESSES.Process(target=_publish, args=(kind, port, step, snapshot))
-    process.start()
-    process.join(60)
-    return process.exitcode
-
-
 def old_members() -> list[str]:
     return [f"old-{number}" for number in range(10_000)] + [f"kept-{number}" for number in range(20_000)]
 
@@ -95,25 +84,3 @@ def new_profiles() -> dict[str, dict[str, Any]]:
 
 def identifiers_of(customers: Iterable[str]) -> list[tuple[str, str, str]]:
     return [("email", f"{customer}@example.com", customer) for customer in customers]
-
-
-def _kill_at(step: str) -> Callable[[str], None]:
-    def reached(now: str) -> None:
-        if now == step:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    return reached
-
-
-def _publish(kind: str, port: int, step: str, snapshot: Path) -> None:
-    with redis.Redis(port=port) as client:
-        if kind == "audience":
-            audience(client, new_members(), version=2, on_step=_kill_at(step))
-        else:
-            new = new_profiles()
-            profiles(client, snapshot, new, identifiers_of(new), version=2, on_step=_kill_at(step))
-
-
-# Forked from a clean process that has everything imported: a start takes milliseconds instead of a second.
-_PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload([__name__])

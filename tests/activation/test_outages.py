@@ -30,7 +30,7 @@ def kill_at(server: EmbeddedRedis, step: str) -> Callable[[str], None]:
     return reached
 
 
-@pytest.mark.parametrize("step", ["planned", "sadd 50 %", "staged"])
+@pytest.mark.parametrize("step", ["planned", "added 50 %", "staged"])
 def test_a_redis_that_dies_during_an_audience_keeps_the_old_version(own_server: EmbeddedRedis, step: str) -> None:
     with own_server.client() as client:
         audience(client, old_members())
@@ -98,7 +98,9 @@ def test_a_redis_out_of_memory_keeps_the_old_version(client: redis.Redis, tmp_pa
     assert hash_of(client, "c1500")["orders"] == "2"
 
 
-@pytest.mark.parametrize("key", ["current", "versions", "staging", "pinned", "v1", "v1:manifest", "v2"])
+@pytest.mark.parametrize(
+    "key", ["current", "versions", "staging", "pinned", "v1", "v1:manifest", "v1:minus", "v1:plus", "v2"]
+)
 def test_a_key_of_a_wrong_type_stops_the_publication_before_the_switch(client: redis.Redis, key: str) -> None:
     audience(client, ["a", "b", "c", "d"])
     full = f"weft:audience:vip:{key}"
