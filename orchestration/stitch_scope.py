@@ -1,7 +1,7 @@
 """What a run of the identity engine has to decide: everything, or the whole components that changed evidence touches.
 
 The engine's own state (identity.engine_state, written with its answers) says what it decided last; identity.evidence says
-by which run each set was written last. So an increment builds on the engine's last answer, whether or not the pass that
+which decision is the first to know each set as it is. So an increment builds on the engine's last answer, whether or not the pass that
 asked for it came to its end.
 """
 
@@ -13,7 +13,7 @@ from datetime import datetime
 from identity.rules import Rules
 from orchestration.warehouse import Connection, create_table, first_row, row_count, scalar
 
-ENGINE_STATE = {"run_seq": "bigint", "fingerprint": "varchar", "dates": "varchar"}
+ENGINE_STATE = {"decided_seq": "bigint", "fingerprint": "varchar", "dates": "varchar"}
 LARGEST_SHARE = 3
 """An increment is not worth it where more than one in this many sets of evidence has changed."""
 
@@ -48,14 +48,14 @@ def find_scope(connection: Connection, *, rules: Rules, dates: Sequence[datetime
     create_table(connection, "identity.engine_state", ENGINE_STATE)
     run_seq, since = first_row(connection, "select run_seq, since_run_seq from control.current_run") or (0, None)
     fingerprint = hashlib.sha256(f"{salt}\x1f{rules.model_dump_json()}".encode()).hexdigest()
-    state = (int(run_seq or 0), fingerprint, ",".join(date.isoformat() for date in dates))
-    last = first_row(connection, "select run_seq, fingerprint, dates from identity.engine_state")
+    last = first_row(connection, "select decided_seq, fingerprint, dates from identity.engine_state")
+    state = (int(last[0]) + 1 if last else 1, fingerprint, ",".join(date.isoformat() for date in dates))
     why = _why_in_full(last, since, fingerprint, dates)
     if last is not None and why is None:
         earlier = [datetime.fromisoformat(date) for date in last[2].split(",")]
-        why = _select_increment(connection, last_run_seq=int(last[0]), gaps=_gaps(earlier, dates))
+        why = _select_increment(connection, decided_seq=int(last[0]), gaps=_gaps(earlier, dates))
     _number(connection, in_full=why is not None)
-    return Scope(state[0], state, why)
+    return Scope(int(run_seq), state, why)
 
 
 def _why_in_full(
@@ -81,7 +81,7 @@ def _gaps(earlier: Sequence[datetime], dates: Sequence[datetime]) -> list[tuple[
 
 
 def _select_increment(
-    connection: Connection, *, last_run_seq: int, gaps: Sequence[tuple[datetime, datetime]]
+    connection: Connection, *, decided_seq: int, gaps: Sequence[tuple[datetime, datetime]]
 ) -> str | None:
     """Fill touched_ and decided_identifiers; a reason to decide everything instead, where there is one."""
     spans = [(f"timestamp '{since.isoformat(' ')}'", f"timestamp '{date.isoformat(' ')}'") for since, date in gaps]
@@ -90,7 +90,7 @@ def _select_increment(
     _keep(
         connection,
         "changed_evidence",
-        f"select evidence_id from identity.evidence where changed_run_seq > {last_run_seq}{known}",
+        f"select evidence_id from identity.evidence where changed_seq > {decided_seq}{known}",
     )
     if row_count(connection, "changed_evidence") * LARGEST_SHARE > row_count(connection, "identity.evidence"):
         return "much of the evidence changed"
@@ -137,7 +137,9 @@ def _keep(connection: Connection, table: str, query: str) -> None:
 def remember(connection: Connection, scope: Scope) -> None:
     """Write what was decided; in the transaction of the answers."""
     connection.execute("delete from identity.engine_state")
-    connection.execute("insert into identity.engine_state (run_seq, fingerprint, dates) values (?, ?, ?)", scope.state)
+    connection.execute(
+        "insert into identity.engine_state (decided_seq, fingerprint, dates) values (?, ?, ?)", scope.state
+    )
 
 
 def next_number(connection: Connection, table: str, column: str) -> int:

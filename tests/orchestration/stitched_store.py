@@ -23,7 +23,7 @@ EMPTY = """
     create table identity.identifiers (identifier_id varchar, identifier_type varchar, identifier_value varchar);
     create table identity.evidence (
         evidence_id varchar, first_at timestamp, first_source varchar, first_message_id varchar, first_known_at timestamp,
-        changed_run_seq bigint
+        changed_seq bigint
     );
     create table identity.evidence_identifiers (evidence_id varchar, identifier_id varchar);
 """
@@ -45,6 +45,12 @@ class Store:
     run_seq: int = 0
     _changed: dict[str, tuple[Sighting, int]] = field(default_factory=dict)
 
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.connection.native.close()
+
     def collect(self, sightings: Iterable[Sighting]) -> None:
         """Write what dbt makes of the events, each set marked with the run that changed it."""
         self.run_seq += 1
@@ -59,7 +65,7 @@ class Store:
         members = made["evidence_identifiers"]
         rows = {
             "identifiers": made["identifiers"],
-            "evidence": made["evidence"].append_column("changed_run_seq", changed),
+            "evidence": made["evidence"].append_column("changed_seq", changed),
             "evidence_identifiers": pa.table(
                 {
                     "evidence_id": names.take(members["evidence_row"]),
@@ -127,9 +133,7 @@ def lives(draw: st.DrawFn, size: int = 20) -> list[Step]:
     clocks = sorted(draw(st.lists(st.integers(3, 16), min_size=2, max_size=4, unique=True)))
     steps = []
     for number, clock in enumerate(clocks):
-        known = [
-            each for each, turn in zip(landed, batch, strict=True) if turn <= number and each.known < day(clock)
-        ]
+        known = [each for each, turn in zip(landed, batch, strict=True) if turn <= number and each.known < day(clock)]
         earlier = draw(st.sets(st.integers(2, clock - 1), max_size=3))
         steps.append(Step(known, [day(2), *(day(date) for date in sorted(earlier - {2})), day(clock)]))
     return steps

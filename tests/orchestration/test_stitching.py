@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 
 from identity.tables import IdentityError
 from orchestration import stitch_scope
-from tests.identity.histories import Run, day, groups, identifier_id, run, rules_blocking, seen, strict_rules
+from tests.identity.histories import Run, groups, run, strict_rules
 from tests.orchestration.stitched_store import Step, Store, held_at, lives
 
 
@@ -23,8 +23,8 @@ def increments_at_any_size() -> Iterator[None]:
 
 def agrees_with_full_runs(steps: list[Step]) -> None:
     """Runs in increments leave at every date what full runs at the same moments leave, ids, ledger and history included."""
-    rules, store, full = strict_rules(), Store(), None
-    with increments_at_any_size():
+    rules, full = strict_rules(), None
+    with increments_at_any_size(), Store() as store:
         for number, step in enumerate(steps):
             done = store.run(step.known, dates=step.dates, rules=rules)
             assert (done.decided_in_full == "no") == (number > 0)
@@ -59,3 +59,22 @@ def test_an_increment_leaves_what_a_full_run_leaves(steps: list[Step]) -> None:
 @given(lives(size=40))
 def test_an_increment_leaves_what_a_full_run_leaves_in_many_histories(steps: list[Step]) -> None:
     agrees_with_full_runs(steps)
+
+
+def _only_touched(query: str) -> str:
+    return "select identifier_id from touched_identifiers" if "component_id" in query else query
+
+
+def _blind_to_new_dates(query: str) -> str:
+    return query.partition(" or (")[0]
+
+
+@pytest.mark.parametrize("broken", [_only_touched, _blind_to_new_dates])
+def test_an_increment_that_looks_at_too_little_is_found_out(
+    broken: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep = stitch_scope._keep
+    monkeypatch.setattr(stitch_scope, "_keep", lambda connection, table, query: keep(connection, table, broken(query)))
+    search = settings(fast, phases=[Phase.generate], report_multiple_bugs=False)
+    with pytest.raises((AssertionError, IdentityError)):
+        search(given(lives())(agrees_with_full_runs))()
