@@ -6,7 +6,10 @@
 with evidence as (
     select * from {{ ref('evidence') }} as known
     {% if is_incremental() %}
-    where not exists (select 1 from {{ this }} as here where here.evidence_id = known.evidence_id)
+    where not exists (
+        select 1 from {{ this }} as here
+        where here.evidence_id = known.evidence_id
+    )
     {% endif %}
 ),
 

@@ -15,7 +15,10 @@ event_identifiers as (
     where identifier_id in (
         select touched.identifier_id
         from {{ ref('event_identifiers') }} as touched
-        where touched.landed_seq in (select landed_seq from {{ ref('event_evidence') }} where {{ is_new_event() }})
+        where touched.landed_seq in (
+            select landed_seq from {{ ref('event_evidence') }}
+            where {{ is_new_event() }}
+        )
     )
     {% endif %}
 ),
