@@ -56,6 +56,8 @@ def stitch(
     """
     for table, schema in ENGINE_TABLES.items():
         create_table(connection, table, _columns(schema))
+    # memberships of a version that decided everything in every run
+    connection.execute("alter table identity.memberships add column if not exists component_id bigint")
     scope = find_scope(connection, rules=rules, dates=dates, salt=salt)
     resolution = _resolve(connection, scope, rules=rules, dates=dates, salt=salt)
     on_step("resolved")
