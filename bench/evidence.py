@@ -55,8 +55,12 @@ TABLES: Final = """
     create table identity.evidence as
     select
         evidence_id, first_at, 'web' as first_source, evidence_id as first_message_id, first_at as first_known_at,
-        first_at as last_occurred_at, 1 as event_count
+        first_at as last_occurred_at, 1 as event_count, 1 as changed_seq
     from sets;
+
+    create schema control;
+    create table control.current_run (run_seq bigint, since_run_seq bigint);
+    insert into control.current_run values (1, null);
 
     create temp table carried as
     select evidence_id, unnest(identifiers) as identifier, generate_subscripts(identifiers, 1) as place from sets;
@@ -74,4 +78,17 @@ TABLES: Final = """
     from carried as one
     inner join carried as other on one.evidence_id = other.evidence_id and other.place = one.place + 1;
 """
-"""What dbt hands the engine, and the same connections as pairs: k identifiers of a set make k - 1 pairs."""
+"""What dbt hands the engine, with the run that asks for it, and the same connections as pairs: k identifiers of a set make k - 1 pairs."""
+
+HELD_BACK: Final = """
+    create temp table late as
+    select * from identity.evidence where evidence_id in (
+        select evidence_id from identity.evidence order by first_at desc, evidence_id limit {size} // 100
+    );
+    delete from identity.evidence where evidence_id in (select evidence_id from late);
+"""
+ARRIVED: Final = """
+    insert into identity.evidence select * replace (2 as changed_seq) from late;
+    update control.current_run set run_seq = 2, since_run_seq = 1;
+"""
+"""The newest 1 % of the sets: kept from the engine, then, after it has decided, let in as a later run's dbt would."""

@@ -1,4 +1,8 @@
-"""Groups at a date: identifiers that evidence connects, directly or through others."""
+"""Groups at a date: identifiers that evidence connects, directly or through others; and what is decided together.
+
+With the rules of today a group is a component without its hot identifiers. Rules that keep apart what is connected leave
+components as they are: a run that is handed part of the evidence is handed whole components.
+"""
 
 from __future__ import annotations
 
@@ -38,13 +42,50 @@ def find_groups(evidence: Evidence, hot_from: Codes, *, date: int) -> Groups:
     together = row[1:] == row[:-1]
     left, right = identifier[:-1][together], identifier[1:][together]
     count = evidence.identifier_count
-    edges = coo_array((np.ones(len(left), np.int8), (left, right)), shape=(count, count)).tocsr()
-    group_count, group = connected_components(edges, directed=False) if count else (0, np.empty(0, np.int32))
+    group_count, group = _connect(left, right, count)
     first_place = np.full(count, np.iinfo(np.int32).max, dtype=np.int32)
     first_place[identifier[::-1]] = evidence.pair_place[pairs][::-1]
     seen = np.zeros(count, dtype=bool)
     seen[identifier] = True
-    return Groups(np.where(seen, group, ABSENT).astype(np.int32), int(group_count), first_place, pairs)
+    return Groups(np.where(seen, group, ABSENT).astype(np.int32), group_count, first_place, pairs)
+
+
+def _connect(left: Codes, right: Codes, count: int) -> tuple[int, Codes]:
+    if not count:
+        return 0, np.empty(0, np.int32)
+    edges = coo_array((np.ones(len(left), np.int8), (left, right)), shape=(count, count)).tocsr()
+    found, label = connected_components(edges, directed=False)
+    return int(found), label
+
+
+def find_components(
+    evidence: Evidence, hot_from: Codes, last: Groups, *, row_id: Codes, row_identifier: Codes
+) -> Codes:
+    """Give by identifier code what it must be decided together with: a number, ABSENT where it is in no group at any date.
+
+    Evidence connects as it does at each date, taken together, and so do the anchors of one customer id (`row_id` and
+    `row_identifier`, the ledger): where one dies, the id is another's. `last` are the groups at the last date: they need
+    only what was connected before it through identifiers that are hot by then. Cost: linear in pairs.
+    """
+    alive = evidence.pair_date < hot_from[evidence.pair_identifier]
+    node, identifier, row = last.group.copy(), evidence.pair_identifier, evidence.pair_row
+    once = np.unique(identifier[alive & (last.group[identifier] == ABSENT)])
+    node[once] = last.count + np.arange(len(once), dtype=np.int32)
+    through = np.zeros(len(evidence.table), dtype=bool)
+    through[row[alive & (node[identifier] >= last.count)]] = True
+    pairs = np.flatnonzero(alive & through[row])
+    row, at = row[pairs], node[identifier[pairs]]
+    beside = row[1:] == row[:-1]
+
+    anchors = np.flatnonzero(row_identifier != ABSENT)
+    anchors = anchors[node[row_identifier[anchors]] != ABSENT]
+    anchors = anchors[np.argsort(row_id[anchors], kind="stable")]
+    held, holder = row_id[anchors], node[row_identifier[anchors]]
+    same = held[1:] == held[:-1]
+    left = np.concatenate((at[:-1][beside], holder[:-1][same]))
+    right = np.concatenate((at[1:][beside], holder[1:][same]))
+    _, component = _connect(left, right, last.count + len(once))
+    return np.where(node != ABSENT, component[node], ABSENT).astype(np.int32)
 
 
 def find_anchors(evidence: Evidence, groups: Groups, wanted: Flags) -> Codes:

@@ -1,4 +1,9 @@
-"""The identity engine: evidence -> rules 1 and 2 -> groups -> ids -> memberships -> history (SPEC 3)."""
+"""The identity engine: evidence -> rules 1 and 2 -> groups -> ids -> memberships -> history (SPEC 3).
+
+It decides everything it is given at every date, or, in an increment, the whole components that changed evidence touches and
+nothing else. Hot is decided per identifier on all of its evidence, ids per ledger; so what is decided together is what
+evidence or the anchors of one id connect, and components that nothing touches keep what they had.
+"""
 
 from __future__ import annotations
 
@@ -11,52 +16,54 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from identity.components import ABSENT, Groups, find_groups
+from identity.components import ABSENT, Groups, find_components, find_groups
 from identity.evidence import Codes, Evidence, encode
 from identity.history import compare, history_rows
-from identity.hot import find_hot
-from identity.ledger import Holders, Ledger, assign_ids, new_rows, read_ledger
-from identity.memberships import Intervals
+from identity.hot import HotIdentifiers, find_hot
+from identity.ledger import Holders, assign_ids, new_rows, read_ledger
+from identity.memberships import Intervals, find_changes, memberships_table, read_answer
 from identity.rules import Rules
 from identity.tables import (
     EVIDENCE,
     EVIDENCE_IDENTIFIERS,
     IDENTIFIERS,
     LEDGER,
+    MEMBERSHIP_CHANGES,
     MEMBERSHIPS,
     MERGE_HISTORY,
     IdentityError,
     conform,
-    positions,
 )
 
 
 @dataclass(frozen=True)
-class Statistics:
-    """Counts of one run at its last date."""
+class Increment:
+    """Which part of the store a run is given: all evidence of the identifiers `decided` (ids) and nothing is decided of
+    others, which may stand beside them; whole components of the last run and what changed evidence holds.
 
-    evidence: int
-    identifiers: int
-    blocked: int
-    hot: int
-    customers: int
-    largest_customer: int
-    new_customers: int
+    `next_ledger_seq` and `next_component`: numbers that the store does not hold yet.
+    """
+
+    decided: pa.Array
+    next_ledger_seq: int
+    next_component: int
 
 
 @dataclass(frozen=True)
 class Resolution:
     """What a run gives back: tables with the schemas of identity.tables.
 
-    memberships replaces the old table; new_ledger_rows and merges are appended; hot and blocked replace.
+    memberships and hot replace the rows of what was decided; new_ledger_rows, merges and changes are appended.
+    blocked says which identifiers were refused.
     """
 
     memberships: pa.Table
     new_ledger_rows: pa.Table
     merges: pa.Table
     hot: pa.Table
+    changes: pa.Table
     blocked: pa.Table
-    statistics: Statistics
+    new_customers: int
 
 
 def resolve(
@@ -69,13 +76,14 @@ def resolve(
     rules: Rules,
     dates: Sequence[datetime],
     salt: str,
+    increment: Increment | None = None,
 ) -> Resolution:
     """Work out which customer every identifier belongs to at each date, and what changed since `previous`.
 
     `dates` ascend, naive UTC; the last is the run's as_of; evidence counts for date D if first_known_at < D.
-    `ledger` and `previous` (the memberships) are those of the last run, empty at first. With an empty `previous` the
-    history holds the changes from each date to the next, as if Weft had run at each.
-    Raises IdentityError for tables or dates that do not fit.
+    `ledger` and `previous` (the memberships) are those of the last run, empty at first; in an increment, those of what is
+    decided. Without an increment and with an empty `previous`, the history holds the changes from each date to the next,
+    as if Weft had run at each, and nothing has changed. Raises IdentityError for tables or dates that do not fit.
 
     Cost: strings are encoded and evidence sorted once, n log n; then per date linear in the pairs known by it.
     """
@@ -88,9 +96,12 @@ def resolve(
         dates=dates,
     )
     hot = find_hot(encoded, rules, date_count=len(dates))
-    state = read_ledger(conform(ledger, LEDGER, "ledger"), encoded, dates)
-    before = _customers_before(conform(previous, MEMBERSHIPS, "previous"), encoded, state)
-    rebuilt = not (before != ABSENT).any()
+    if increment is not None:
+        hot = _only_decided(hot, encoded, increment.decided)
+    next_seq = increment.next_ledger_seq if increment is not None else None
+    state = read_ledger(conform(ledger, LEDGER, "ledger"), encoded, dates, next_seq=next_seq)
+    earlier = read_answer(conform(previous, MEMBERSHIPS, "previous"), encoded, state.ids, dates)
+    before, rebuilt = earlier.at_last(encoded, len(dates)), increment is None and not len(previous)
 
     intervals, merges, ids_given = Intervals(encoded.identifier_count), [MERGE_HISTORY.empty_table()], len(state.ids)
     for date, instant in enumerate(dates):
@@ -102,14 +113,18 @@ def resolve(
             merges.append(history_rows(changes, encoded, state.ids, instant))
         intervals.add(_customers_now(groups, holders), date=date)
 
-    history = pa.concat_tables(merges)
+    answer, nothing = intervals.answer(len(dates)), MEMBERSHIP_CHANGES.empty_table()
+    component = find_components(
+        encoded, hot.hot_from, groups, row_id=state.row_id, row_identifier=state.row_identifier
+    ) + np.int64(increment.next_component if increment is not None else 0)
     return Resolution(
-        memberships=intervals.table(encoded, state.ids, dates),
+        memberships=memberships_table(answer, encoded, state.ids, dates, component),
         new_ledger_rows=new_rows(state, encoded, dates),
-        merges=history,
+        merges=pa.concat_tables(merges),
         hot=hot.table,
+        changes=nothing if rebuilt else find_changes(earlier, answer, encoded, state.ids, len(dates)),
         blocked=encoded.blocked,
-        statistics=_statistics(encoded, hot.table, intervals.current, minted=len(state.ids) - ids_given),
+        new_customers=len(state.ids) - ids_given,
     )
 
 
@@ -126,32 +141,14 @@ def _check(dates: Sequence[datetime], salt: str) -> None:
             raise IdentityError(f"dates must ascend; {later} stands after {earlier}.")
 
 
-def _customers_before(previous: pa.Table, evidence: Evidence, ledger: Ledger) -> Codes:
-    current = previous.filter(pc.is_null(previous["known_to"]))
-    customer = positions(current["customer_id"], ledger.ids)
-    if customer.null_count:
-        raise IdentityError(f"previous names {customer.null_count} customers that the ledger does not know.")
-    identifier = positions(current["identifier_id"], evidence.identifiers["identifier_id"])
-    known = pc.is_valid(identifier).to_numpy(zero_copy_only=False)
-    before = np.full(evidence.identifier_count, ABSENT, dtype=np.int32)
-    before[identifier.drop_null().to_numpy()] = customer.to_numpy()[known]
-    return before
+def _only_decided(hot: HotIdentifiers, evidence: Evidence, decided: pa.Array) -> HotIdentifiers:
+    """What is not decided joins nothing, as if it were hot: it is, or only kiosks stand between it and what is decided."""
+    known = pc.is_in(evidence.identifiers["identifier_id"], value_set=decided).to_numpy()
+    table = hot.table.filter(pc.is_in(hot.table["identifier_id"], value_set=decided))
+    return HotIdentifiers(hot_from=np.where(known, hot.hot_from, 0).astype(np.int32), table=table)
 
 
 def _customers_now(groups: Groups, holders: Holders) -> Codes:
     if not groups.count:
         return np.full(len(groups.group), ABSENT, dtype=np.int32)
     return np.where(groups.group != ABSENT, holders.customer[groups.group], ABSENT).astype(np.int32)
-
-
-def _statistics(evidence: Evidence, hot: pa.Table, current: Codes, *, minted: int) -> Statistics:
-    _, sizes = np.unique(current[current != ABSENT], return_counts=True)
-    return Statistics(
-        evidence=evidence.rows_known,
-        identifiers=int(sizes.sum()),
-        blocked=len(evidence.blocked),
-        hot=len(pc.unique(hot["identifier_id"])),
-        customers=len(sizes),
-        largest_customer=int(sizes.max(initial=0)),
-        new_customers=minted,
-    )

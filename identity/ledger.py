@@ -3,8 +3,10 @@
 An id belongs to the group that holds its best anchor: strong over weak, then the oldest row. A group takes the oldest
 id that belongs to it; the others redirect to it, which needs no row. A group without an id gets a new one.
 
-Past dates are worked out again in every run, so that a row counts before the date it was recorded for only where the
-id has no other anchor alive: history keeps the ids it had, and asking for one more past date cannot take an id away.
+Past dates are worked out again in later runs, so that a row counts before the date it was recorded for only where the
+id has no other anchor alive and the group has no id of its time; such rows go by age alone. Hence rows that a run adds
+change no answer it gave: history keeps the ids it had, a run that is repeated changes nothing, and an increment need not
+look at components whose evidence is as it was.
 """
 
 from __future__ import annotations
@@ -19,11 +21,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from identity.components import ABSENT, Groups, find_anchors
-from identity.evidence import Codes, Evidence, Flags, Ints
+from identity.evidence import Codes, Evidence, Flags, Ints, instants
 from identity.tables import LEDGER, positions
 
 _LATE, _WEAK = np.int64(1) << 62, np.int64(1) << 61
-_NONE = np.iinfo(np.int64).max
+_NONE, _ID = np.iinfo(np.int64).max, (np.int64(1) << 31) - 1
 
 
 @dataclass(frozen=True)
@@ -50,34 +52,40 @@ class Holders:
     living: Codes
 
 
-def read_ledger(table: pa.Table, evidence: Evidence, dates: Sequence[datetime]) -> Ledger:
-    """Encode the ledger of earlier runs (already conformed), any row order."""
+def read_ledger(
+    table: pa.Table, evidence: Evidence, dates: Sequence[datetime], *, next_seq: int | None = None
+) -> Ledger:
+    """Encode the ledger of earlier runs (already conformed), any row order.
+
+    It may be a part of it, if that holds every row of every id that any of the identifiers decided on ever anchored;
+    `next_seq`, where the next row goes, must then be given.
+    """
     table = table.take(pc.sort_indices(table, sort_keys=[("ledger_seq", "ascending")]))
     encoded = table["customer_id"].combine_chunks().dictionary_encode()  # numbers follow first appearance, so age
     known = positions(table["identifier_id"], evidence.identifiers["identifier_id"])
     recorded = table["recorded_at"].cast(pa.int64()).to_numpy()
-    instants = np.array(list(dates), dtype="datetime64[us]").astype(np.int64)
     return Ledger(
         ids=encoded.dictionary,
         row_id=np.asarray(encoded.indices.to_numpy(), dtype=np.int32),
         row_identifier=np.asarray(pc.fill_null(known, ABSENT).to_numpy(zero_copy_only=False), dtype=np.int32),
         row_strong=np.asarray(table["is_strong"].combine_chunks().to_numpy(zero_copy_only=False), dtype=bool),
-        row_date=np.searchsorted(instants, recorded, side="left").astype(np.int32),
+        row_date=np.searchsorted(instants(dates), recorded, side="left").astype(np.int32),
         given_rows=len(table),
-        next_seq=int(table["ledger_seq"][-1].as_py()) + 1 if len(table) else 0,
+        next_seq=next_seq if next_seq is not None else _after_last(table),
     )
+
+
+def _after_last(table: pa.Table) -> int:
+    return int(table["ledger_seq"][-1].as_py()) + 1 if len(table) else 0
 
 
 def assign_ids(ledger: Ledger, evidence: Evidence, groups: Groups, *, date: int, salt: str) -> tuple[Ledger, Holders]:
     """Give every group its customer id at `date`; the ledger comes back with the rows that this added."""
     best = _best_rows(ledger, groups, date)
     alive = np.flatnonzero(best != ABSENT)
-    home = groups.group[ledger.row_identifier[best[alive]]]
-    taken = np.full(groups.count, _NONE)
-    np.minimum.at(taken, home, alive)
+    customer = _oldest_ids(ledger, groups, best, alive, date)
     used = np.zeros(groups.count, dtype=bool)
     used[groups.group[groups.group != ABSENT]] = True
-    customer = np.where(taken == _NONE, ABSENT, taken).astype(np.int32)
 
     idless = used & (customer == ABSENT)
     gaining = _anonymous_ids(ledger, groups, customer) & _with_strong(evidence, groups) & ~idless
@@ -100,10 +108,20 @@ def _best_rows(ledger: Ledger, groups: Groups, date: int) -> Codes:
     """By id number the row of its best living anchor, ABSENT for none."""
     rows = np.flatnonzero(ledger.row_identifier != ABSENT)
     rows = rows[groups.group[ledger.row_identifier[rows]] != ABSENT]
-    rank = rows + np.where(ledger.row_strong[rows], 0, _WEAK) + np.where(ledger.row_date[rows] > date, _LATE, 0)
+    late = ledger.row_date[rows] > date
+    rank = rows + np.where(late, _LATE, np.where(ledger.row_strong[rows], 0, _WEAK))
     best = np.full(len(ledger.ids), _NONE)
     np.minimum.at(best, ledger.row_id[rows], rank)
     return np.where(best == _NONE, ABSENT, best & (_WEAK - 1)).astype(np.int32)
+
+
+def _oldest_ids(ledger: Ledger, groups: Groups, best: Codes, alive: Ints, date: int) -> Codes:
+    """By group number the id it takes: the oldest, or, where all were recorded later, that of the oldest row."""
+    late = ledger.row_date[best[alive]] > date
+    rank = np.where(late, _LATE + (best[alive].astype(np.int64) << 31), 0) + alive
+    taken = np.full(groups.count, _NONE)
+    np.minimum.at(taken, groups.group[ledger.row_identifier[best[alive]]], rank)
+    return np.where(taken == _NONE, ABSENT, taken & _ID).astype(np.int32)
 
 
 def _anonymous_ids(ledger: Ledger, groups: Groups, customer: Codes) -> Flags:

@@ -26,8 +26,9 @@ EVIDENCE = pa.schema(
 )
 """One row per distinct set of identifiers, at its earliest key (first_at, first_source, first_message_id)."""
 
-EVIDENCE_IDENTIFIERS = pa.schema([("evidence_id", pa.string()), ("identifier_id", pa.string())])
-"""One row per identifier in a set."""
+EVIDENCE_IDENTIFIERS = pa.schema([("evidence_row", pa.int32()), ("identifier_row", pa.int32())])
+"""One row per identifier in a set: places in the tables of evidence and identifiers that come with it. A warehouse joins
+ids to places faster than anything that has to be handed the strings first."""
 
 MEMBERSHIPS = pa.schema(
     [
@@ -39,9 +40,13 @@ MEMBERSHIPS = pa.schema(
         ("valid_to", TIMESTAMP),
         ("known_from", TIMESTAMP),
         ("known_to", TIMESTAMP),
+        ("component_id", pa.int64()),
     ]
 )
-"""One row per identifier, customer and known interval [known_from, known_to); known_to null = still."""
+"""One row per identifier, customer and known interval [known_from, known_to); known_to null = still.
+
+component_id: what has to be decided together. Equal for identifiers that evidence or a customer id of the ledger connects
+at any date in use, whatever rules keep them apart; a run that decides them again numbers them anew."""
 
 LEDGER = pa.schema(
     [
@@ -69,6 +74,9 @@ MERGE_HISTORY = pa.schema(
     ]
 )
 """One row per customer id that merged into another ('merged') or lost identifiers to another ('split')."""
+
+MEMBERSHIP_CHANGES = pa.schema([("identifier_id", pa.string()), ("customer_id", pa.string())])
+"""One row per identifier whose customer changed at a date in use, and customer that held it before or holds it after."""
 
 HOT_IDENTIFIERS = pa.schema(
     [

@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import uuid4
 
-from identity.engine import Statistics
 from orchestration.clock import mark_build_whole, rebuilds_events, resolve_as_of, start_run
 from orchestration.publishing import register_changes
 from orchestration.resources import Platform
 from orchestration.state import AudienceVersion
-from orchestration.stitching import stitch
+from orchestration.stitching import Statistics, stitch
 from orchestration.transform import AUDIENCES, CUSTOMERS, EVIDENCE, dbt_build, prepare_manifest
 
 

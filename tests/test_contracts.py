@@ -9,7 +9,8 @@ from identity import tables as engine
 from ingestion import envelope
 from ml import schema as ml_schema
 from orchestration.clock import HORIZON_DAYS
-from orchestration.stitching import SQL_TYPES
+from orchestration.stitching import MEMBERSHIP_CHANGES
+from orchestration.warehouse import SQL_TYPES
 
 
 def source_columns(manifest: dict[str, Any], schema: str, table: str) -> dict[str, str]:
@@ -40,6 +41,7 @@ def test_staging_reads_the_columns_that_landing_writes(manifest: dict[str, Any],
         ("customer_ids", engine.LEDGER),
         ("merge_history", engine.MERGE_HISTORY),
         ("hot_identifiers", engine.HOT_IDENTIFIERS),
+        ("membership_changes", MEMBERSHIP_CHANGES),
     ],
 )
 def test_dbt_reads_the_columns_that_the_engine_writes(manifest: dict[str, Any], table: str, schema: pa.Schema) -> None:
@@ -51,7 +53,6 @@ def test_dbt_reads_the_columns_that_the_engine_writes(manifest: dict[str, Any], 
     [
         ("identifiers", engine.IDENTIFIERS),
         ("evidence", engine.EVIDENCE),
-        ("evidence_identifiers", engine.EVIDENCE_IDENTIFIERS),
     ],
 )
 def test_the_engine_reads_columns_that_dbt_builds(manifest: dict[str, Any], table: str, schema: pa.Schema) -> None:

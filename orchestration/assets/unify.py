@@ -14,6 +14,7 @@ ENGINE = {
     "customer_ids": "One row per customer id and anchor: the append-only ledger.",
     "merge_history": "One row per customer that became part of another, or that others left.",
     "hot_identifiers": "One row per identifier that too many people share.",
+    "membership_changes": "One row per run, identifier that changed hands in it, and customer before or after.",
 }
 
 

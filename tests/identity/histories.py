@@ -64,6 +64,7 @@ def as_evidence(sightings: Iterable[Sighting]) -> list[Sighting]:
 def tables(sightings: Iterable[Sighting]) -> dict[str, pa.Table]:
     evidence = [each for each in as_evidence(sightings) if each.members]
     names = sorted({name for each in evidence for name in each.members})
+    place = {name: number for number, name in enumerate(names)}
     return {
         "identifiers": pa.Table.from_pylist(
             [dict(zip(IDENTIFIERS.names, (identifier_id(name), *name), strict=True)) for name in names], IDENTIFIERS
@@ -77,8 +78,8 @@ def tables(sightings: Iterable[Sighting]) -> dict[str, pa.Table]:
         ),
         "evidence_identifiers": pa.Table.from_pylist(
             [
-                {"evidence_id": evidence_id(each.members), "identifier_id": identifier_id(name)}
-                for each in evidence
+                {"evidence_row": row, "identifier_row": place[name]}
+                for row, each in enumerate(evidence)
                 for name in each.members
             ],
             EVIDENCE_IDENTIFIERS,

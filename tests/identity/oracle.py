@@ -96,13 +96,17 @@ class Oracle:
         date: datetime,
     ) -> dict[Identifier, str]:
         home = {name: group for group in together for name in group}
-        belongs: dict[frozenset[Identifier], list[str]] = {}
-        for customer in dict.fromkeys(row.customer for row in self.ledger):  # oldest first
-            rows = [row for row in self.ledger if row.customer == customer and row.identifier in home]
+        belongs: dict[frozenset[Identifier], list[tuple[bool, int, str]]] = {}
+        for age, customer in enumerate(dict.fromkeys(row.customer for row in self.ledger)):
+            rows = [
+                (row.recorded_at > date, row.recorded_at <= date and not row.is_strong, place, row)
+                for place, row in enumerate(self.ledger)
+                if row.customer == customer and row.identifier in home
+            ]
             if rows:
-                best = min(rows, key=lambda row: (row.recorded_at > date, not row.is_strong))
-                belongs.setdefault(home[best.identifier], []).append(customer)
-        taken = {group: ids[0] for group, ids in belongs.items()}
+                is_late, _, place, best = min(rows, key=lambda each: each[:3])
+                belongs.setdefault(home[best.identifier], []).append((is_late, place if is_late else age, customer))
+        taken = {group: min(ids)[2] for group, ids in belongs.items()}
         gaining = [
             group
             for group, customer in taken.items()

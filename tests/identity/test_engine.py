@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from identity.engine import resolve
-from identity.tables import EVIDENCE, LEDGER, MEMBERSHIPS, IdentityError
+from identity.tables import EVIDENCE, EVIDENCE_IDENTIFIERS, LEDGER, MEMBERSHIPS, IdentityError
 from tests.identity.histories import (
     SALT,
     Run,
@@ -81,12 +81,15 @@ def test_shuffled_and_repeated_events_give_the_same_answer(history: list[Sightin
 @quick
 @given(histories(), st.randoms(use_true_random=False))
 def test_the_order_of_table_rows_does_not_matter(history: list[Sighting], chance: random.Random) -> None:
-    given_tables = tables(history)
-    shuffled = {}
-    for name, table in given_tables.items():
-        rows = list(range(len(table)))
+    shuffled, places = tables(history), {}
+    for name, column in (("evidence", "evidence_row"), ("identifiers", "identifier_row"), ("evidence_identifiers", "")):
+        rows = list(range(len(shuffled[name])))
         chance.shuffle(rows)
-        shuffled[name] = table.take(pa.array(rows, pa.int64()))
+        shuffled[name] = shuffled[name].take(pa.array(rows, pa.int64()))
+        places[column] = {old: new for new, old in enumerate(rows)}
+    members = shuffled["evidence_identifiers"].to_pydict()
+    moved = {name: [places[name][row] for row in rows] for name, rows in members.items()}
+    shuffled["evidence_identifiers"] = pa.Table.from_pydict(moved, EVIDENCE_IDENTIFIERS)
     one, other = run(history, dates=[day(20)]), run(history, dates=[day(20)], **shuffled)
     assert one.memberships.equals(other.memberships)
 
@@ -135,7 +138,6 @@ def test_empty_tables_give_empty_tables() -> None:
     done = run([], dates=[day(1), day(2)])
     assert [len(table) for table in (done.memberships, done.ledger, done.result.merges, done.result.hot)] == [0] * 4
     assert done.memberships.schema == MEMBERSHIPS
-    assert done.result.statistics.customers == 0
 
 
 def test_evidence_known_at_the_date_itself_does_not_count_yet() -> None:
@@ -191,7 +193,7 @@ def test_a_wrong_argument_is_refused_in_one_sentence(changed: dict[str, object],
 
 def test_a_reference_to_nothing_is_refused() -> None:
     history = tables([seen(1, "cookie:1")])
-    with pytest.raises(IdentityError, match="identifier_id refers to 1 rows that do not exist"):
+    with pytest.raises(IdentityError, match="identifier_row refers to 1 rows that do not exist"):
         run([seen(1, "cookie:1")], dates=[day(2)], identifiers=history["identifiers"].slice(1))
 
 

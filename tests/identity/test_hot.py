@@ -28,7 +28,7 @@ def test_a_shops_phone_is_reported_with_its_numbers() -> None:
 
 def test_a_kiosk_device_is_hot_as_well() -> None:
     done = run(_receipts(11, "device:kiosk"), dates=[day(99)])
-    assert done.result.statistics.hot == 1
+    assert done.result.hot.num_rows == 1
     assert ("device_id", "kiosk") not in customers(done)
 
 
@@ -44,12 +44,12 @@ def test_weak_values_do_not_make_an_identifier_hot() -> None:
 
 def test_the_same_value_seen_often_counts_once() -> None:
     history = [seen(number, f"email:{number % 10 + 1} phone:1 cookie:c{number}") for number in range(40)]
-    assert run(history, dates=[day(99)]).result.statistics.hot == 0
+    assert run(history, dates=[day(99)]).result.hot.num_rows == 0
 
 
 def test_blocked_values_do_not_count() -> None:
     done = run([*_receipts(10), seen(50, "phone:shop email:null")], dates=[day(99)])
-    assert done.result.statistics.hot == 0
+    assert done.result.hot.num_rows == 0
 
 
 def test_hot_values_count_for_others() -> None:
@@ -60,8 +60,8 @@ def test_hot_values_count_for_others() -> None:
 
 def test_a_pair_of_types_can_have_its_own_number() -> None:
     rules = load_rules().model_copy(update={"hot": HotLimits(limit=10, per_pair={"phone": {"email": 2}})})
-    assert run(_receipts(3), dates=[day(99)], rules=rules).result.statistics.hot == 1
-    assert run(_receipts(3, "device:1"), dates=[day(99)], rules=rules).result.statistics.hot == 0
+    assert run(_receipts(3), dates=[day(99)], rules=rules).result.hot.num_rows == 1
+    assert run(_receipts(3, "device:1"), dates=[day(99)], rules=rules).result.hot.num_rows == 0
 
 
 def test_hot_is_decided_by_what_was_known_at_the_date() -> None:

@@ -1,6 +1,16 @@
--- One row per evidence set and identifier in it.
+-- One row per evidence set and identifier in it. A set never changes: only those that are not here yet are added.
+{{ config(
+    materialized='incremental', incremental_strategy='append', on_schema_change='fail', pre_hook="{{ delete_touched() }}"
+) }}
+
 with evidence as (
-    select * from {{ ref('evidence') }}
+    select * from {{ ref('evidence') }} as known
+    {% if is_incremental() %}
+    where not exists (
+        select 1 from {{ this }} as here
+        where here.evidence_id = known.evidence_id
+    )
+    {% endif %}
 ),
 
 event_evidence as (

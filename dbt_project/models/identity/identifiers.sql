@@ -1,11 +1,26 @@
 -- One row per identifier seen by this run.
-with event_identifiers as (
-    select * from {{ ref('event_identifiers') }}
-),
+{{ config(
+    materialized='incremental', incremental_strategy='delete+insert', unique_key='identifier_id', on_schema_change='fail',
+    pre_hook="{{ delete_touched() }}"
+) }}
 
-event_evidence as (
+with event_evidence as (
     select * from {{ ref('event_evidence') }}
     where known_at < {{ as_of() }}
+),
+
+event_identifiers as (
+    select * from {{ ref('event_identifiers') }}
+    {% if is_incremental() %}
+    where identifier_id in (
+        select touched.identifier_id
+        from {{ ref('event_identifiers') }} as touched
+        where touched.landed_seq in (
+            select landed_seq from {{ ref('event_evidence') }}
+            where {{ is_new_event() }}
+        )
+    )
+    {% endif %}
 ),
 
 seen as (

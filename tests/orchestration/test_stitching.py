@@ -1,0 +1,169 @@
+"""Increments of the identity engine: the same answer as deciding everything, from less; all of it or nothing of it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+
+from identity.tables import IdentityError
+from orchestration import stitch_scope
+from orchestration.duckdb_warehouse import DuckDBConnection
+from orchestration.stitching import ENGINE_TABLES, stitch
+from tests.identity.histories import SALT, Run, day, groups, identifier_id, run, seen, strict_rules
+from tests.orchestration.killed_stitches import DATES
+from tests.orchestration.stitched_store import Step, Store, connect, held_at, lives
+
+
+@contextmanager
+def increments_at_any_size() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stitch_scope, "LARGEST_SHARE", 0)
+        yield
+
+
+def agrees_with_full_runs(steps: list[Step]) -> None:
+    """Runs in increments leave at every date what full runs at the same moments leave, ids, ledger and history included."""
+    rules, full = strict_rules(), None
+    with increments_at_any_size(), Store() as store:
+        for number, step in enumerate(steps):
+            done = store.run(step.known, dates=step.dates, rules=rules)
+            assert (done.decided_in_full == "no") == (number > 0)
+            full = run(step.known, dates=step.dates, rules=rules, after=full)
+            _check_against(full, store, step)
+            rebuilt = run(step.known, dates=step.dates, rules=rules)
+            for date in step.dates:
+                assert groups(held_at(store.memberships(), date)) == groups(held_at(rebuilt.memberships, date))
+
+
+def _check_against(full: Run, store: Store, step: Step) -> None:
+    for date in step.dates:
+        assert held_at(store.memberships(), date) == held_at(full.memberships, date)
+    ledger = [tuple(row.values()) for row in full.ledger.to_pylist()]
+    assert store.table("customer_ids") == sorted(ledger, key=repr)
+    assert store.table("hot_identifiers") == sorted((tuple(r.values()) for r in full.result.hot.to_pylist()), key=repr)
+    recorded = {row[0] for row in store.table("merge_history")}
+    assert {row["merge_id"] for row in full.result.merges.to_pylist()} <= recorded
+
+
+fast = settings(derandomize=True, deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
+
+
+@fast
+@given(lives())
+def test_an_increment_leaves_what_a_full_run_leaves(steps: list[Step]) -> None:
+    agrees_with_full_runs(steps)
+
+
+@pytest.mark.nightly
+@pytest.mark.timeout(3000)
+@settings(fast, max_examples=2000, derandomize=False)
+@given(lives(size=40))
+def test_an_increment_leaves_what_a_full_run_leaves_in_many_histories(steps: list[Step]) -> None:
+    agrees_with_full_runs(steps)
+
+
+def _only_touched(query: str) -> str:
+    return "select identifier_id from touched_identifiers" if "component_id" in query else query
+
+
+def _blind_to_new_dates(query: str) -> str:
+    return query.partition(" or (")[0]
+
+
+@pytest.mark.parametrize("broken", [_only_touched, _blind_to_new_dates])
+def test_an_increment_that_looks_at_too_little_is_found_out(
+    broken: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep = stitch_scope._keep
+    monkeypatch.setattr(stitch_scope, "_keep", lambda connection, table, query: keep(connection, table, broken(query)))
+    search = settings(fast, phases=[Phase.generate], report_multiple_bugs=False)
+    with pytest.raises((AssertionError, IdentityError)):
+        search(given(lives())(agrees_with_full_runs))()
+
+
+STEPS = ["resolved", *(f"wrote {table}" for table in ENGINE_TABLES), "before_commit", "committed"]
+BEFORE = [seen(1, "cookie:1 email:1"), seen(2, "cookie:2 email:2")]
+SINCE = [seen(7, "cookie:1 cookie:2"), seen(8, "cookie:3 phone:3")]
+
+
+def _prepare(path: Path) -> None:
+    """A warehouse that was stitched once and has collected more since."""
+    with Store(connect(str(path))) as store:
+        store.run(BEFORE, dates=DATES[:1], rules=strict_rules())
+        store.collect([*BEFORE, *SINCE])
+
+
+def _answer(path: Path, *, stitched: bool = False) -> list[list[tuple[object, ...]]]:
+    with Store(DuckDBConnection(duckdb.connect(str(path)))) as store, increments_at_any_size():
+        if stitched:
+            done = stitch(store.connection, rules=strict_rules(), dates=DATES, salt=SALT)
+            assert done.decided_in_full == "no"
+        named = [name.partition(".")[2] for name in ENGINE_TABLES]
+        return [sorted(set(store.table(name)), key=repr) for name in named if name != "memberships"] + [
+            sorted(store.connection.rows("select * exclude (component_id) from identity.memberships"), key=repr)
+        ]
+
+
+def _kill_at_every_step(folder: Path, steps: list[str], *variant: str) -> None:
+    for step in steps:
+        shutil.copyfile(folder / "before.db", folder / f"{step}.duckdb")
+    command = [sys.executable, "-m", "tests.orchestration.killed_stitches", str(folder), *variant]
+    subprocess.run(command, check=True, timeout=120)
+
+
+def test_a_killed_run_leaves_the_old_answer_or_the_new_and_the_next_run_finishes(tmp_path: Path) -> None:
+    _prepare(tmp_path / "before.db")
+    old = _answer(tmp_path / "before.db")
+    _kill_at_every_step(tmp_path, STEPS)
+    new = _answer(shutil.copyfile(tmp_path / "before.db", tmp_path / "after.db"), stitched=True)
+    assert old != new
+    for step in STEPS:
+        assert _answer(tmp_path / f"{step}.duckdb") == (new if step == "committed" else old), step
+        assert _answer(tmp_path / f"{step}.duckdb", stitched=True) == new, step
+
+
+def test_a_run_that_commits_every_statement_for_itself_is_found_out(tmp_path: Path) -> None:
+    _prepare(tmp_path / "before.db")
+    old = _answer(tmp_path / "before.db")
+    torn = "wrote identity.customer_ids"
+    _kill_at_every_step(tmp_path, [torn], "torn")
+    new = _answer(shutil.copyfile(tmp_path / "before.db", tmp_path / "after.db"), stitched=True)
+    assert _answer(tmp_path / f"{torn}.duckdb") not in (old, new)
+
+
+def test_why_everything_is_decided_again() -> None:
+    history = [seen(number, f"cookie:{number} email:{number}") for number in range(1, 9)]
+    rules = strict_rules()
+    with Store() as store:
+        for dates, changed, why in (
+            ([day(9)], rules, "nothing was decided before"),
+            ([day(10)], rules, "no"),
+            ([day(5), day(10)], rules, "a date in use lies before all that were"),
+            ([day(5), day(9)], rules, "the run's clock went back"),
+            ([day(5), day(9)], strict_rules(limit=3), "the rules or the salt changed"),
+        ):
+            assert store.run(history, dates=dates, rules=changed).decided_in_full == why
+        more = [seen(8, f"cookie:x{number}") for number in range(8)]
+        done = store.run([*history, *more], dates=[day(5), day(9)], rules=strict_rules(limit=3))
+        assert done.decided_in_full == "much of the evidence changed"
+
+
+def test_an_increment_decides_and_reports_only_what_the_new_evidence_touches() -> None:
+    history = [seen(number, f"cookie:{number} email:{number}") for number in range(1, 9)]
+    rules = strict_rules()
+    with Store() as store:
+        store.run(history, dates=[day(9)], rules=rules)
+        before = held_at(store.memberships(), day(9))
+        done = store.run([*history, seen(9, "cookie:1 email:2")], dates=[day(10)], rules=rules)
+        assert (done.decided_in_full, done.decided_identifiers, done.customers) == ("no", 4, 7)
+        moved = {("anonymous_id", "2"), ("email", "2")}
+        customers = {before["email", "1"], before["email", "2"]}
+        assert store.changes() == {(identifier_id(name), customer) for name in moved for customer in customers}
