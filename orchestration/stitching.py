@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from identity import tables
 from identity.engine import Increment, Resolution, resolve
 from identity.rules import Rules
+from orchestration.failpoints import failpoints
 from orchestration.stitch_scope import Scope, find_scope, next_number, remember
 from orchestration.warehouse import SQL_TYPES, Connection, create_table, first_row, row_count, scalar, write_table
 
@@ -46,7 +47,7 @@ def stitch(
     rules: Rules,
     dates: Sequence[datetime],
     salt: str,
-    on_step: Callable[[str], None] = lambda _: None,
+    on_step: Callable[[str], None] = failpoints("stitching"),
 ) -> Statistics:
     """Decide who is who at every date in use, and write memberships, ledger, history and hot identifiers: all or nothing.
 
