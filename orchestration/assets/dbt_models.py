@@ -1,5 +1,6 @@
 """How a dbt model becomes a Dagster asset: its key is its address, its group its stage, its metadata its row count."""
 
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -50,7 +51,10 @@ def build_models(
     events: list[Any] = []
     try:
         with platform.warehouse.dbt_turn():
-            events.extend(dbt.cli(arguments, context=context).stream())
+            invocation = dbt.cli(arguments, context=context)
+            events.extend(invocation.stream())
+        # every step gets a folder of some megabytes; that of a failed one stays for whoever looks for the cause
+        shutil.rmtree(invocation.target_path)
     finally:
         # also where a model failed: what was built before it counts
         yield from _with_row_counts(events, context, platform)
