@@ -16,7 +16,9 @@ from rich.console import Console
 from activation.embedded_redis import EmbeddedRedis
 from orchestration.errors import WeftError
 from orchestration.resources import Platform
+from orchestration.schedules import schedules
 from orchestration.settings import PROJECT_ROOT, export_for_tools
+from orchestration.webhooks import check_webhook
 
 STOP_SECONDS = 20
 READY_SECONDS = 120
@@ -30,6 +32,9 @@ def run_services(platform: Platform, console: Console) -> None:
     """Start Redis, the Dagster webserver and the daemon, print one line per address, and wait for Ctrl-C or SIGTERM."""
     settings = platform.settings
     _refuse_taken_port(settings.dagster_port)
+    schedules(settings)  # a cron that cannot be used is told here, not in a log
+    if settings.alert_webhook:
+        check_webhook(settings.alert_webhook.get_secret_value(), allow_private=settings.allow_private_webhooks)
     export_for_tools(settings)
     for stop in (signal.SIGINT, signal.SIGTERM):
         # also where a shell started us in the background with SIGINT ignored: the services would inherit that
