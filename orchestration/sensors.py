@@ -21,7 +21,12 @@ SETTLED_AFTER = timedelta(seconds=10)
 """A file in the inbox that was written to a moment ago may still be growing."""
 
 
-@dg.sensor(job=publish, minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.RUNNING)
+@dg.sensor(
+    job=publish,
+    description="Publish every audience, and the profiles, whose content or definition changed; again those that failed.",
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+)
 def audience_changed(
     context: dg.SensorEvaluationContext, platform: dg.ResourceParam[Platform]
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
@@ -52,7 +57,12 @@ def audience_changed(
     context.update_cursor(str(max([cursor, *(version.seq for version, _ in pending)])))
 
 
-@dg.sensor(job=refresh, minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.RUNNING)
+@dg.sensor(
+    job=refresh,
+    description="Refresh when files in the inbox are new or have changed, once they have stopped growing.",
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+)
 def inbox_changed(
     context: dg.SensorEvaluationContext, platform: dg.ResourceParam[Platform]
 ) -> dg.RunRequest | dg.SkipReason:
@@ -108,7 +118,11 @@ def run_failed(context: dg.RunFailureSensorContext, platform: dg.ResourceParam[P
         remember_failure(platform, context.dagster_run, list(context.get_step_failure_events()))
 
 
-@dg.sensor(minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.RUNNING)
+@dg.sensor(
+    description="Say of runs whose process was killed that they failed, and tell WEFT_ALERT_WEBHOOK of failed runs.",
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+)
 def run_watch(context: dg.SensorEvaluationContext, platform: dg.ResourceParam[Platform]) -> dg.SkipReason:
     """Say of runs whose process was killed that they failed, and tell WEFT_ALERT_WEBHOOK of failed runs, with back-off."""
     dead = fail_dead_runs(context.instance)

@@ -8,6 +8,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from orchestration.webhooks import check_webhook
 
 STOP_SECONDS = 20
 READY_SECONDS = 120
+MAX_RESTARTS, WITHIN_SECONDS = 5, 600
+"""How often a service may end by itself within this time before that is an error."""
 
 
 class ServiceError(WeftError):
@@ -51,14 +54,18 @@ def run_services(platform: Platform, console: Console) -> None:
         }
         logs = settings.home / "logs"
         logs.mkdir(parents=True, exist_ok=True)
-        processes = {name: _start(name, arguments, stack, logs) for name, arguments in children.items()}
+
+        def start(name: str) -> subprocess.Popen[bytes]:
+            return _start(name, children[name], stack, logs)
+
+        processes = {name: start(name) for name in children}
         console.print(f"Redis    {redis_address}")
         address = f"http://127.0.0.1:{settings.dagster_port}"
         _wait_ready(address, processes)
         console.print(f"Dagster  {address}")
         console.print(f"Logs     {logs}\nCtrl-C stops all of it.")
         try:
-            _watch(processes)
+            _watch(processes, start, console)
         except KeyboardInterrupt:
             console.print("Stopping.")
 
@@ -77,28 +84,50 @@ def _start(name: str, arguments: list[str], stack: ExitStack, logs: Path) -> sub
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """Ask the service's whole process group to end, and end it where it does not."""
-    if process.poll() is not None:
-        return
-    os.killpg(process.pid, signal.SIGINT)
-    try:
-        process.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    """Ask the service's whole process group to end, its runs included, and end it where it does not.
 
-
-def _watch(processes: dict[str, subprocess.Popen[bytes]]) -> None:
-    """Return never; raise when a service ends by itself."""
+    Also where the service itself is gone: a killed daemon leaves its code server and its runs behind.
+    """
+    deadline = time.monotonic() + STOP_SECONDS
+    stop = signal.SIGINT
     while True:
-        for name, process in processes.items():
+        try:
+            os.killpg(process.pid, stop)
+        except ProcessLookupError:
+            return
+        stop = signal.SIGKILL
+        while time.monotonic() < deadline and _has_members(process):
+            time.sleep(0.1)
+
+
+def _has_members(process: subprocess.Popen[bytes]) -> bool:
+    process.poll()  # an ended child that nobody asked for stays a member of its group
+    try:
+        os.killpg(process.pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _watch(
+    processes: dict[str, subprocess.Popen[bytes]],
+    start: Callable[[str], subprocess.Popen[bytes]],
+    console: Console,
+) -> None:
+    """Return never; start a service again that ends by itself, and raise where it keeps ending."""
+    ends: dict[str, list[float]] = {name: [] for name in processes}
+    while True:
+        for name, process in list(processes.items()):
             try:
                 process.wait(1)
             except subprocess.TimeoutExpired:
                 continue
-            raise ServiceError(
-                f"The {name} ended with code {process.returncode}; its log is in the folder logs of WEFT_HOME."
-            )
+            ends[name] = [at for at in ends[name] if time.monotonic() - at < WITHIN_SECONDS] + [time.monotonic()]
+            said = f"The {name} ended with code {process.returncode}"
+            if len(ends[name]) > MAX_RESTARTS:
+                raise ServiceError(f"{said}, again and again; its log is in the folder logs of WEFT_HOME.")
+            console.print(f"{said}; it is started again.")
+            processes[name] = start(name)
 
 
 def _wait_ready(address: str, processes: dict[str, subprocess.Popen[bytes]]) -> None:
