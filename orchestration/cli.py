@@ -131,6 +131,31 @@ def demo(
 
 
 @app.command()
+def backfill(
+    first: Annotated[datetime, typer.Argument(metavar="FROM", formats=["%Y-%m-%d"], help="First day, 2026-01-31.")],
+    last: Annotated[datetime, typer.Argument(metavar="TO", formats=["%Y-%m-%d"], help="Last day, included.")],
+) -> None:
+    """Land the files of past days (inbox/<mapping>/<day>/) and make the feature snapshots of their midnights."""
+    from orchestration.backfilling import days_from, land_days, make_snapshots, snapshot_sizes
+
+    platform = build_platform()
+    days = days_from(platform, first.date(), last.date())
+    refused = 0
+    with working(f"Landing {len(days)} days"):
+        for report in land_days(platform, days):
+            refused += report.problem is not None
+            console.print(report.sentence(), highlight=False, style="red" if report.problem else None)
+    with working(f"Making the features of {len(days)} days"):
+        is_new = make_snapshots(platform, days)
+    for day, customers in snapshot_sizes(platform, days).items():
+        console.print(f"{day}  {customers:,} customers with features", highlight=False)
+    if not is_new:
+        console.print("All of it was there already.")
+    if refused:
+        raise typer.Exit(2)
+
+
+@app.command()
 def up() -> None:
     """Start Redis, the Dagster webserver and the daemon; Ctrl-C stops all of it."""
     from orchestration.up import run_services

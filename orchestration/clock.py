@@ -19,6 +19,7 @@ HORIZON_DAYS = 90
 """How far back the newest labelled date lies; equals the dbt variable label_horizon_days (held together by a test)."""
 TRAINING_STEP_DAYS = 30
 TRAINING_DATES = 5
+FEATURE_DATES = {"as_of_date": "date", "as_of": "timestamp", "is_training_date": "boolean"}
 HISTORY_DAYS = 60
 """A date needs this much history before it to be worth learning from."""
 
@@ -95,7 +96,9 @@ def start_run(
     first_event_at = scalar(connection, "select min(occurred_at) from raw.events where known_at < ?", [as_of])
     midnight = datetime.combine(as_of.date(), time())
     anchor = datetime.fromisoformat(state.setting_or(FEATURE_ANCHOR, midnight.isoformat()))
-    dates = feature_dates(as_of, first_event_at, anchor=anchor)
+    *training, _ = feature_dates(as_of, first_event_at, anchor=anchor)
+    asked_for = state.snapshots.instants(as_of, retention_days=settings.snapshot_retention_days)
+    dates = sorted({*training, *asked_for, as_of})
     create_table(connection, "control.current_run", CURRENT_RUN)
     create_table(connection, "control.builds", BUILDS)
     landed_seq = scalar(connection, "select coalesce(max(landed_seq), 0) from raw.events")
@@ -122,8 +125,14 @@ def start_run(
         write_table(
             connection,
             "control.feature_dates",
-            pa.table({"as_of_date": [date.date() for date in dates], "as_of": dates}),
-            {"as_of_date": "date", "as_of": "timestamp"},
+            pa.table(
+                {
+                    "as_of_date": [date.date() for date in dates],
+                    "as_of": dates,
+                    "is_training_date": [date in training for date in dates],
+                }
+            ),
+            FEATURE_DATES,
         )
     return dates
 

@@ -25,9 +25,11 @@ def land_file(connection: Connection, *, path: Path, mapping: Mapping, landed_at
     return landing.land_file(_duckdb(connection), path=path, mapping=mapping, landed_at=landed_at)
 
 
-def land_folder(connection: Connection, *, folder: Path, landed_at: datetime) -> Iterator[LandingReport]:
-    """Land every file below `folder`/<mapping name>/ that has not landed yet, one report each."""
-    return landing.land_folder(_duckdb(connection), folder=folder, landed_at=landed_at)
+def land_folder(
+    connection: Connection, *, folder: Path, landed_at: datetime, within: str = ""
+) -> Iterator[LandingReport]:
+    """Land every file below `folder`/<mapping name>/`within` that has not landed yet, one report each."""
+    return landing.land_folder(_duckdb(connection), folder=folder, landed_at=landed_at, within=within)
 
 
 def remember_problems(state: State, reports: Iterable[LandingReport]) -> None:

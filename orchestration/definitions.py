@@ -1,5 +1,8 @@
 """The table of contents: collect -> unify -> predict -> activate."""
 
+from functools import partial
+from typing import Any
+
 import dagster as dg
 from dagster_dbt import DbtCliResource
 
@@ -12,22 +15,27 @@ export_for_tools(platform.settings)
 prepare_manifest(platform.settings)
 
 from orchestration.assets import activate, collect, predict, unify
+from orchestration.assets.backfill import day_assets
 from orchestration.checks import CHECKS
+from orchestration.freshness import freshness_policies, with_freshness
 from orchestration.publishing import PROFILES
-from orchestration.schedules import JOBS, SCHEDULES
+from orchestration.schedules import JOBS, schedules
 from orchestration.sensors import SENSORS
 
+assets: list[Any] = [
+    *dg.load_assets_from_modules([collect]),
+    *dg.load_assets_from_modules([unify]),
+    *dg.load_assets_from_modules([predict]),
+    *dg.load_assets_from_modules([activate]),
+    *activate.publication_assets([PROFILES, *activate.AUDIENCE_NAMES]),
+    day_assets(platform.settings),
+]
+
 defs = dg.Definitions(
-    assets=[
-        *dg.load_assets_from_modules([collect]),
-        *dg.load_assets_from_modules([unify]),
-        *dg.load_assets_from_modules([predict]),
-        *dg.load_assets_from_modules([activate]),
-        *activate.publication_assets([PROFILES, *activate.AUDIENCE_NAMES]),
-    ],
+    assets=dg.map_asset_specs(partial(with_freshness, policies=freshness_policies(platform.settings)), assets),
     asset_checks=CHECKS,
     jobs=JOBS,
-    schedules=SCHEDULES,
+    schedules=schedules(platform.settings),
     sensors=SENSORS,
     resources={"platform": platform, "dbt": DbtCliResource(project_dir=str(DBT_PROJECT), dbt_executable=DBT)},
     executor=dg.in_process_executor,

@@ -21,5 +21,13 @@ class RegistryError(WeftError, LookupError):
     """The registry of models has no such version, or what is asked of it cannot be."""
 
 
+class BackfillError(WeftError, ValueError):
+    """Days cannot be backfilled."""
+
+
+class WebhookError(WeftError, RuntimeError):
+    """A webhook may not be called, or did not take what was sent; the sentence never names its address."""
+
+
 class NothingServedError(WeftError, LookupError):
     """There is no whole build to read yet."""

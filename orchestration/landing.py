@@ -51,15 +51,17 @@ def land_folder(
     *,
     folder: str | Path,
     landed_at: datetime,
+    within: str = "",
     on_step: OnStep = failpoints("landing"),
 ) -> Iterator[LandingReport]:
-    """Land every file below `folder`/<mapping name>/ in the order of their names, one report each.
+    """Land every file below `folder`/<mapping name>/`within` in the order of their names, one report each.
 
     A file whose bytes were landed under this mapping before is reported as unchanged; one that cannot be landed is
     reported with its problem and holds up no other. Names that start with a dot are left alone.
     """
     ensure_raw_tables(connection)
-    yield from land_each_into(DuckDBTarget(connection), folder=Path(folder), landed_at=landed_at, on_step=on_step)
+    target = DuckDBTarget(connection)
+    yield from land_each_into(target, folder=Path(folder), landed_at=landed_at, on_step=on_step, within=within)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from orchestration import definitions
 from orchestration.assets.dbt_models import STAGE_OF_SCHEMA
 from orchestration.errors import PassError
 from orchestration.resources import Platform
-from orchestration.runs import PROCESS_TAG, is_dead
+from orchestration.runs import PROCESS_TAG, fail_dead_runs
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 STAGES = ("collect", "unify", "predict", "activate")
@@ -45,14 +45,6 @@ def run_pass(platform: Platform, *, as_of: datetime | None) -> PassReport:
             raise PassError(_what_failed(result))
         publish_changes(platform, instance, report)
     return report
-
-
-def fail_dead_runs(instance: dg.DagsterInstance) -> None:
-    """Say of passes whose process was killed that they failed: Dagster alone would show them as running for ever."""
-    running = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
-    for run in running:
-        if is_dead(run):
-            instance.report_run_failed(run, message="The process of this pass was killed; a new pass does the rest.")
 
 
 def publish_changes(platform: Platform, instance: dg.DagsterInstance, report: PassReport) -> None:

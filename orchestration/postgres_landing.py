@@ -77,13 +77,14 @@ def land_folder_into_postgres(
     *,
     folder: str | Path,
     landed_at: datetime,
+    within: str = "",
     on_step: OnStep = failpoints("landing"),
 ) -> Iterator[LandingReport]:
     """`landing.land_folder` for PostgreSQL: one transaction per file."""
     ensure_raw_tables_in_postgres(connection)
     with _autocommit(connection), _scratch() as (scratch, workspace):
         target = _PostgresTarget(connection, scratch, workspace)
-        yield from land_each_into(target, folder=Path(folder), landed_at=landed_at, on_step=on_step)
+        yield from land_each_into(target, folder=Path(folder), landed_at=landed_at, on_step=on_step, within=within)
 
 
 @dataclass(frozen=True)

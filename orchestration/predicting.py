@@ -28,8 +28,12 @@ def read_frame(connection: Connection, query: str) -> pd.DataFrame:
 
 
 def labelled_rows(connection: Connection) -> pd.DataFrame:
-    """Features with labels, one row per (customer_id, as_of_date) that has both."""
-    features = read_frame(connection, "select * from features.customer_features order by customer_id, as_of_date")
+    """Features with labels, one row per (customer_id, as_of_date) that has both; of the training dates, not of snapshots."""
+    features = read_frame(
+        connection,
+        "select * from features.customer_features where as_of_date in "
+        "(select as_of_date from control.feature_dates where is_training_date) order by customer_id, as_of_date",
+    )
     labels = read_frame(connection, "select * from features.customer_labels order by customer_id, as_of_date")
     return schema.training_rows(features, labels)
 

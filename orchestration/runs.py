@@ -1,8 +1,9 @@
-"""Dagster's runs as a person asks for them: the last one of every job, and those whose process is gone."""
+"""Dagster's runs as a person asks for them: the last one of every job, those that are not over, those whose process is gone."""
 
+import os
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 import dagster as dg
 
@@ -11,6 +12,14 @@ from orchestration.settings import Settings
 PROCESS_TAG = "weft/process"
 LOOKED_AT = 200
 """Runs that are looked through, newest first, for the last one of every job."""
+NOT_OVER = [
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+KILLED = "The process of this run was killed; a new run does the rest."
 
 
 @dataclass(frozen=True)
@@ -23,10 +32,27 @@ class LastRun:
     created_at: datetime
 
 
-def is_dead(run: dg.DagsterRun) -> bool:
-    """Whether a pass was killed: Dagster shows it as running for ever."""
-    process = run.tags.get(PROCESS_TAG)
-    return run.status == dg.DagsterRunStatus.STARTED and bool(process) and not Path(f"/proc/{process}").exists()
+def is_dead(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    """Whether a run was killed: Dagster alone would show it as running for ever."""
+    if run.status != dg.DagsterRunStatus.STARTED:
+        return False
+    process = _process(instance, run)
+    return process is not None and not _is_alive(process)
+
+
+def fail_dead_runs(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
+    """Say of runs whose process was killed that they failed; returns them."""
+    started = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
+    dead = [run for run in started if is_dead(instance, run)]
+    for run in dead:
+        instance.report_run_failed(run, message=KILLED)
+    return dead
+
+
+def unfinished_run(instance: dg.DagsterInstance, jobs: Collection[str]) -> dg.DagsterRun | None:
+    """A run of one of these jobs that waits or goes on; None where there is none, or only such as were killed."""
+    runs = instance.get_runs(dg.RunsFilter(statuses=NOT_OVER))
+    return next((run for run in runs if run.job_name in jobs and not is_dead(instance, run)), None)
 
 
 def last_runs(settings: Settings) -> list[LastRun]:
@@ -37,7 +63,29 @@ def last_runs(settings: Settings) -> list[LastRun]:
     with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
         for record in instance.get_run_records(limit=LOOKED_AT):
             run = record.dagster_run
-            status = "dead" if is_dead(run) else run.status.value.lower()
+            status = "dead" if is_dead(instance, run) else run.status.value.lower()
             created_at = record.create_timestamp.astimezone(UTC).replace(tzinfo=None)
             newest.setdefault(run.job_name, LastRun(run.job_name, run.run_id, status, created_at))
     return [newest[job] for job in sorted(newest)]
+
+
+def _process(instance: dg.DagsterInstance, run: dg.DagsterRun) -> int | None:
+    """The process a run goes on in: a pass says it in a tag, Dagster's own launcher in its events."""
+    if tagged := run.tags.get(PROCESS_TAG):
+        return int(tagged)
+    process = None
+    for entry in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT):
+        event = entry.dagster_event
+        if event and "pid" in event.engine_event_data.metadata:
+            process = int(str(event.engine_event_data.metadata["pid"].value))
+    return process
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True  # somebody else's
+    return True

@@ -1,44 +1,102 @@
 """The jobs and their rhythm."""
 
+from collections.abc import Collection
+from typing import Any
+
 import dagster as dg
 
+from orchestration.assets.backfill import LANDED_DAYS, SNAPSHOT_DAYS
+from orchestration.errors import SettingsError
+from orchestration.runs import unfinished_run
+from orchestration.settings import Settings
+
 REDIS = dg.AssetSelection.key_prefixes(["redis"])
+DAYS = dg.AssetSelection.assets(LANDED_DAYS, SNAPSHOT_DAYS)
+PASS = dg.AssetSelection.all() - REDIS - DAYS
 TRAINING = dg.AssetSelection.assets(["predictions", "model_versions"])
 PREDICTION = dg.AssetSelection.groups("predict")
 
+WRITES = {"weft/writes": "warehouse", "dagster/retry_strategy": "ALL_STEPS"}
+"""Runs with this tag go on one at a time (dagster.yaml); one whose process was killed starts again from its first step."""
+
 whole_pass = dg.define_asset_job(
-    "whole_pass",
-    dg.AssetSelection.all() - REDIS,
-    description="All four stages once; the sensor publishes what changed.",
+    "whole_pass", PASS, tags=WRITES, description="All four stages once; the sensor publishes what changed."
 )
 refresh = dg.define_asset_job(
     "refresh",
-    dg.AssetSelection.all() - REDIS - PREDICTION,
+    PASS - PREDICTION,
+    tags=WRITES,
     description="Land what is new, stitch it, rebuild the 360 and the audiences with the scores at hand.",
 )
 predictions = dg.define_asset_job(
     "predictions",
-    dg.AssetSelection.all() - REDIS - TRAINING,
+    PASS - TRAINING,
+    tags=WRITES,
     description="Refresh, and score every customer with the champion models.",
+)
+backfill = dg.define_asset_job(
+    "backfill",
+    DAYS,
+    tags=WRITES,
+    description="Land the files of past days and make their feature snapshots: a range of days in one run.",
 )
 publish = dg.define_asset_job("publish", REDIS, description="Publish one version of one audience to Redis.")
 
-JOBS = [whole_pass, refresh, predictions, publish]
+JOBS = [whole_pass, refresh, predictions, backfill, publish]
+ADHOC = "__ASSET_JOB"
+"""Dagster's name of the job behind the UI's button Materialize."""
+WRITING_JOBS = frozenset({whole_pass.name, refresh.name, predictions.name, backfill.name, ADHOC})
 
-SCHEDULES = [
-    dg.ScheduleDefinition(
-        name="hourly_refresh", job=refresh, cron_schedule="0 * * * *", default_status=dg.DefaultScheduleStatus.RUNNING
-    ),
-    dg.ScheduleDefinition(
-        name="daily_predictions",
-        job=predictions,
-        cron_schedule="30 4 * * *",
-        default_status=dg.DefaultScheduleStatus.RUNNING,
-    ),
-    dg.ScheduleDefinition(
-        name="weekly_training",
-        job=whole_pass,
-        cron_schedule="30 3 * * 0",
-        default_status=dg.DefaultScheduleStatus.RUNNING,
-    ),
-]
+
+def schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
+    """The three schedules. Raises SettingsError where a cron cannot be used."""
+    return [
+        _schedule(
+            "hourly_refresh",
+            refresh,
+            ("WEFT_HOURLY_CRON", settings.hourly_cron),
+            waits_for=WRITING_JOBS,
+            description="Refresh (WEFT_HOURLY_CRON), unless something writes already: that or the next tick brings what is new.",
+        ),
+        _schedule(
+            "daily_predictions",
+            predictions,
+            ("WEFT_DAILY_CRON", settings.daily_cron),
+            waits_for={predictions.name, whole_pass.name},
+            description="Refresh and score (WEFT_DAILY_CRON), after a refresh that goes on; not beside another scoring.",
+        ),
+        _schedule(
+            "weekly_training",
+            whole_pass,
+            ("WEFT_WEEKLY_CRON", settings.weekly_cron),
+            waits_for={whole_pass.name},
+            description="Refresh, train and score (WEFT_WEEKLY_CRON), after a run that goes on; not beside another training.",
+        ),
+    ]
+
+
+def _schedule(
+    name: str, job: Any, cron: tuple[str, str], *, waits_for: Collection[str], description: str
+) -> dg.ScheduleDefinition:
+    setting, expression = cron
+    try:
+
+        @dg.schedule(
+            name=name,
+            job=job,
+            cron_schedule=expression,
+            description=description,
+            default_status=dg.DefaultScheduleStatus.RUNNING,
+        )
+        def tick(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+            running = unfinished_run(context.instance, waits_for)
+            if running:
+                return dg.SkipReason(
+                    f"A run of {running.job_name} is {running.status.value.lower()} ({running.run_id})."
+                )
+            return dg.RunRequest()
+    except dg.DagsterInvalidDefinitionError:
+        raise SettingsError(
+            f"The setting {setting} is no cron expression; write five fields such as 0 * * * *."
+        ) from None
+    return tick

@@ -1,6 +1,7 @@
 """Where things are and who we are: read from the environment once, here and nowhere else."""
 
 import os
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -30,6 +31,13 @@ class Settings(BaseSettings):
     redis_port: int | None = None
     dagster_port: int = 3000
     seed: int = 7
+    hourly_cron: str = "0 * * * *"
+    daily_cron: str = "30 4 * * *"
+    weekly_cron: str = "30 3 * * 0"
+    partitions_start: date = date(2020, 1, 1)
+    snapshot_retention_days: int = Field(default=730, ge=1)
+    alert_webhook: SecretStr | None = None
+    allow_private_webhooks: bool = False
     crash_at: str | None = None
     allow_crashes: bool = False
 
@@ -108,7 +116,13 @@ DAGSTER_CONFIG = """\
 telemetry: {enabled: false}
 nux: {enabled: false}              # no newsletter dialog over the graph
 concurrency:
-  runs: {max_concurrent_runs: 4}     # writers queue on the warehouse's own lock: it is freed when a run is killed, a pool's slot is not
-run_monitoring: {enabled: true, start_timeout_seconds: 180, max_runtime_seconds: 21600}
-run_retries: {enabled: true, max_retries: 2}
+  runs:                            # counted from the runs themselves: a killed run frees its place, a pool's slot it would keep
+    max_concurrent_runs: 4
+    tag_concurrency_limits: [{key: weft/writes, limit: 1}]
+run_monitoring: {enabled: true, start_timeout_seconds: 180, cancel_timeout_seconds: 180, max_runtime_seconds: 21600}
+run_retries: {enabled: true, max_retries: 2, retry_on_asset_or_op_failure: false}   # steps try again what is transient
+freshness: {enabled: true}
+retention:
+  schedule: {purge_after_days: 90}
+  sensor: {purge_after_days: {skipped: 2, failure: 30, success: 90}}
 """

@@ -85,10 +85,12 @@ def land_into(
     return report
 
 
-def land_each_into(target: Target, *, folder: Path, landed_at: datetime, on_step: OnStep) -> Iterator[LandingReport]:
-    """Land every file below `folder`/<mapping name>/; see `landing.land_folder`."""
+def land_each_into(
+    target: Target, *, folder: Path, landed_at: datetime, on_step: OnStep, within: str = ""
+) -> Iterator[LandingReport]:
+    """Land every file below `folder`/<mapping name>/`within`; see `landing.land_folder`."""
     for inbox in sorted(path for path in folder.glob("[!.]*") if path.is_dir()):
-        for path in sorted(path for path in inbox.rglob("[!.]*") if path.is_file()):
+        for path in sorted(path for path in (inbox / within).rglob("[!.]*") if path.is_file()):
             on_step("file_begun")
             try:
                 mapping = load_mapping(inbox.name)

@@ -9,7 +9,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from orchestration.alert_outbox import AlertOutbox
 from orchestration.model_registry import ModelRegistry
+from orchestration.snapshots import SnapshotDays
 
 metadata = sa.MetaData()
 
@@ -70,7 +72,9 @@ class AudienceVersion:
 
 
 class State:
-    """The operator state of one installation; `models` is its registry of trained models."""
+    """The operator state of one installation; `models` is its registry of trained models, `snapshots` the days
+    to make features for, `alerts` what has to be told.
+    """
 
     def __init__(self, url: str) -> None:
         self._engine = sa.create_engine(url)
@@ -78,6 +82,8 @@ class State:
             sa.event.listen(self._engine, "connect", _use_wal)
         metadata.create_all(self._engine)
         self.models = ModelRegistry(self._engine)
+        self.snapshots = SnapshotDays(self._engine)
+        self.alerts = AlertOutbox(self._engine)
 
     @contextmanager
     def _begin(self) -> Iterator[sa.Connection]:

@@ -8,6 +8,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -16,10 +17,14 @@ from rich.console import Console
 from activation.embedded_redis import EmbeddedRedis
 from orchestration.errors import WeftError
 from orchestration.resources import Platform
+from orchestration.schedules import schedules
 from orchestration.settings import PROJECT_ROOT, export_for_tools
+from orchestration.webhooks import check_webhook
 
 STOP_SECONDS = 20
 READY_SECONDS = 120
+MAX_RESTARTS, WITHIN_SECONDS = 5, 600
+"""How often a service may end by itself within this time before that is an error."""
 
 
 class ServiceError(WeftError):
@@ -30,6 +35,9 @@ def run_services(platform: Platform, console: Console) -> None:
     """Start Redis, the Dagster webserver and the daemon, print one line per address, and wait for Ctrl-C or SIGTERM."""
     settings = platform.settings
     _refuse_taken_port(settings.dagster_port)
+    schedules(settings)  # a cron that cannot be used is told here, not in a log
+    if settings.alert_webhook:
+        check_webhook(settings.alert_webhook.get_secret_value(), allow_private=settings.allow_private_webhooks)
     export_for_tools(settings)
     for stop in (signal.SIGINT, signal.SIGTERM):
         # also where a shell started us in the background with SIGINT ignored: the services would inherit that
@@ -46,14 +54,18 @@ def run_services(platform: Platform, console: Console) -> None:
         }
         logs = settings.home / "logs"
         logs.mkdir(parents=True, exist_ok=True)
-        processes = {name: _start(name, arguments, stack, logs) for name, arguments in children.items()}
+
+        def start(name: str) -> subprocess.Popen[bytes]:
+            return _start(name, children[name], stack, logs)
+
+        processes = {name: start(name) for name in children}
         console.print(f"Redis    {redis_address}")
         address = f"http://127.0.0.1:{settings.dagster_port}"
         _wait_ready(address, processes)
         console.print(f"Dagster  {address}")
         console.print(f"Logs     {logs}\nCtrl-C stops all of it.")
         try:
-            _watch(processes)
+            _watch(processes, start, console)
         except KeyboardInterrupt:
             console.print("Stopping.")
 
@@ -72,28 +84,50 @@ def _start(name: str, arguments: list[str], stack: ExitStack, logs: Path) -> sub
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """Ask the service's whole process group to end, and end it where it does not."""
-    if process.poll() is not None:
-        return
-    os.killpg(process.pid, signal.SIGINT)
-    try:
-        process.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    """Ask the service's whole process group to end, its runs included, and end it where it does not.
 
-
-def _watch(processes: dict[str, subprocess.Popen[bytes]]) -> None:
-    """Return never; raise when a service ends by itself."""
+    Also where the service itself is gone: a killed daemon leaves its code server and its runs behind.
+    """
+    deadline = time.monotonic() + STOP_SECONDS
+    stop = signal.SIGINT
     while True:
-        for name, process in processes.items():
+        try:
+            os.killpg(process.pid, stop)
+        except ProcessLookupError:
+            return
+        stop = signal.SIGKILL
+        while time.monotonic() < deadline and _has_members(process):
+            time.sleep(0.1)
+
+
+def _has_members(process: subprocess.Popen[bytes]) -> bool:
+    process.poll()  # an ended child that nobody asked for stays a member of its group
+    try:
+        os.killpg(process.pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _watch(
+    processes: dict[str, subprocess.Popen[bytes]],
+    start: Callable[[str], subprocess.Popen[bytes]],
+    console: Console,
+) -> None:
+    """Return never; start a service again that ends by itself, and raise where it keeps ending."""
+    ends: dict[str, list[float]] = {name: [] for name in processes}
+    while True:
+        for name, process in list(processes.items()):
             try:
                 process.wait(1)
             except subprocess.TimeoutExpired:
                 continue
-            raise ServiceError(
-                f"The {name} ended with code {process.returncode}; its log is in the folder logs of WEFT_HOME."
-            )
+            ends[name] = [at for at in ends[name] if time.monotonic() - at < WITHIN_SECONDS] + [time.monotonic()]
+            said = f"The {name} ended with code {process.returncode}"
+            if len(ends[name]) > MAX_RESTARTS:
+                raise ServiceError(f"{said}, again and again; its log is in the folder logs of WEFT_HOME.")
+            console.print(f"{said}; it is started again.")
+            processes[name] = start(name)
 
 
 def _wait_ready(address: str, processes: dict[str, subprocess.Popen[bytes]]) -> None:

@@ -9,6 +9,7 @@ from orchestration.assets.dbt_models import AddressTranslator, build_models
 from orchestration.clock import mark_build_whole
 from orchestration.publishing import PROFILES, publish, register_changes
 from orchestration.resources import Platform
+from orchestration.retrying import retried_when_transient
 from orchestration.transform import AUDIENCES, audience_definitions, manifest_path, read_manifest
 
 AUDIENCE_NAMES = [definition.name for definition in audience_definitions(read_manifest())]
@@ -20,6 +21,7 @@ AUDIENCE_NAMES = [definition.name for definition in audience_definitions(read_ma
     dagster_dbt_translator=AddressTranslator(),
     name="audience_models",
 )
+@retried_when_transient
 def audience_models(context: dg.AssetExecutionContext, dbt: DbtCliResource, platform: dg.ResourceParam[Platform]):  # type: ignore[no-untyped-def]
     """Build the profiles and every audience."""
     yield from build_models(context, dbt, platform)
@@ -31,6 +33,7 @@ def audience_models(context: dg.AssetExecutionContext, dbt: DbtCliResource, plat
     deps=[["audiences", name] for name in [PROFILES, *AUDIENCE_NAMES]],
     kinds={"sqlite"},
 )
+@retried_when_transient
 def audience_versions(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """One row per changed audience. The build is whole: it is served to readers, and what changed gets a version for the sensor."""
     with platform.warehouse.writer() as connection:

@@ -7,6 +7,7 @@ import dagster as dg
 from orchestration.clock import resolve_as_of, start_run
 from orchestration.collecting import ensure_raw_tables, land_folder, remember_problems
 from orchestration.resources import Platform
+from orchestration.retrying import retried_when_transient
 from orchestration.state import utc_now
 from orchestration.warehouse import row_count
 
@@ -30,6 +31,7 @@ CONTROL = {
         for table, text in RAW.items()
     ],
 )
+@retried_when_transient
 def landed_files(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]):  # type: ignore[no-untyped-def]
     """Land every file of the inbox that has not landed yet: each event exactly once, rejects kept with their bytes."""
     with platform.warehouse.writer() as connection:
@@ -61,6 +63,7 @@ class ClockConfig(dg.Config):
         for table, text in CONTROL.items()
     ],
 )
+@retried_when_transient
 def run_clock(context: dg.AssetExecutionContext, config: ClockConfig, platform: dg.ResourceParam[Platform]):  # type: ignore[no-untyped-def]
     """Set the run's clock: events known at or after it do not exist for this run."""
     asked = datetime.fromisoformat(config.as_of) if config.as_of else None

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
-from dagster_dbt import DagsterDbtTranslator, DbtCliResource
+from dagster_dbt import DagsterDbtTranslator, DbtCliResource, DbtProject
 
 from orchestration.resources import Platform
 from orchestration.transform import PASS_VARS
@@ -36,9 +36,26 @@ class AddressTranslator(DagsterDbtTranslator):
         """The stage that the schema belongs to."""
         return STAGE_OF_SCHEMA[dbt_resource_props["schema"]]
 
+    def get_asset_check_spec(
+        self, asset_spec: dg.AssetSpec, manifest: Mapping[str, Any], unique_id: str, project: DbtProject | None
+    ) -> dg.AssetCheckSpec | None:
+        """The check of a dbt test, with words for those that have none of their own."""
+        check = super().get_asset_check_spec(asset_spec, manifest, unique_id, project)
+        if check is None or check.description:
+            return check
+        return check._replace(description=_test_in_words(manifest["nodes"][unique_id]))
+
     def get_tags(self, dbt_resource_props: Mapping[str, Any]) -> Mapping[str, str]:
         """dbt's tags name the step of a pass; they say nothing to a person who looks at the graph."""
         return {}
+
+
+def _test_in_words(test: Mapping[str, Any]) -> str:
+    """A generic test is its name and arguments; a test of our own says in its first line what must hold."""
+    if generic := test.get("test_metadata"):
+        arguments = {name: value for name, value in generic["kwargs"].items() if name != "model"}
+        return f"{generic['name']}: " + ", ".join(f"{name} {value}" for name, value in arguments.items())
+    return str(test["raw_code"]).partition("\n")[0].removeprefix("--").strip()
 
 
 def build_models(

@@ -11,6 +11,7 @@ from ml.plots import model_plot
 from orchestration.model_checks import picture
 from orchestration.predicting import score, train, write_model_versions
 from orchestration.resources import Platform
+from orchestration.retrying import retried_when_transient
 from orchestration.warehouse import scalar
 
 
@@ -20,6 +21,7 @@ from orchestration.warehouse import scalar
     deps=[["features", "customer_features"], ["features", "customer_labels"]],
     kinds={"lightgbm", "scikitlearn"},
 )
+@retried_when_transient
 def model_versions(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """One row per trained model version. Training: split by time, judged on the newest labelled date beside baselines.
 
@@ -69,6 +71,7 @@ def _shown(model: str, card: dict[str, Any], platform: Platform) -> dict[str, dg
         for module in MODELS
     ],
 )
+@retried_when_transient
 def scores(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]):  # type: ignore[no-untyped-def]
     """Score today's customers with the champion of every model; where none can, the scores of the last run stay."""
     with platform.warehouse.writer() as connection:

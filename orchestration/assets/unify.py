@@ -6,6 +6,7 @@ from dagster_dbt import DbtCliResource, dbt_assets
 from orchestration.assets.dbt_models import AddressTranslator, build_models
 from orchestration.clock import dates_in_use, rebuilds_events
 from orchestration.resources import Platform
+from orchestration.retrying import retried_when_transient
 from orchestration.stitching import stitch
 from orchestration.transform import CUSTOMERS, EVIDENCE, manifest_path
 
@@ -24,6 +25,7 @@ ENGINE = {
     dagster_dbt_translator=AddressTranslator(),
     name="evidence_models",
 )
+@retried_when_transient
 def evidence_models(context: dg.AssetExecutionContext, dbt: DbtCliResource, platform: dg.ResourceParam[Platform]):  # type: ignore[no-untyped-def]
     """Type the landed events and collect which identifiers were seen together."""
     with platform.warehouse.writer() as connection:
@@ -48,6 +50,7 @@ def evidence_models(context: dg.AssetExecutionContext, dbt: DbtCliResource, plat
         for table, text in ENGINE.items()
     ],
 )
+@retried_when_transient
 def identity_engine(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]):  # type: ignore[no-untyped-def]
     """Decide which identifiers are the same customer, at every date in use, and write the answer in one transaction."""
     with platform.warehouse.writer() as connection:
@@ -62,6 +65,7 @@ def identity_engine(context: dg.AssetExecutionContext, platform: dg.ResourcePara
     dagster_dbt_translator=AddressTranslator(),
     name="customer_models",
 )
+@retried_when_transient
 def customer_models(context: dg.AssetExecutionContext, dbt: DbtCliResource, platform: dg.ResourceParam[Platform]):  # type: ignore[no-untyped-def]
     """Tie every event to its customer, build the 360, and the features of every date in use."""
     yield from build_models(context, dbt, platform)

@@ -15,7 +15,7 @@ import pyarrow as pa
 from ml import MODELS, churn, registry, schema
 from ml.model import Fitted
 from orchestration import duckdb_warehouse
-from orchestration.clock import BUILDS, CURRENT_RUN, mark_build_whole
+from orchestration.clock import BUILDS, CURRENT_RUN, FEATURE_DATES, mark_build_whole
 from orchestration.predicting import load, score, train
 from orchestration.resources import Platform
 from orchestration.settings import load_settings
@@ -56,8 +56,10 @@ def write_shop(connection: Connection, rows: pd.DataFrame, today: pd.DataFrame, 
         _write(connection, "features.customer_features", features, FEATURE_COLUMNS)
         _write(connection, "features.customer_labels", rows[list(schema.LABELS)], schema.LABELS)
         as_of = datetime(day.year, day.month, day.day)
-        dates = pd.DataFrame({"as_of_date": [day], "as_of": [as_of]})
-        _write(connection, "control.feature_dates", dates, {"as_of_date": "date", "as_of": "timestamp"})
+        dates = pd.DataFrame({"as_of_date": [day], "as_of": [as_of], "is_training_date": [False]})
+        training = pd.DataFrame({"as_of_date": rows["as_of_date"].unique(), "is_training_date": True})
+        training["as_of"] = pd.to_datetime(training["as_of_date"])
+        _write(connection, "control.feature_dates", pd.concat([training[list(FEATURE_DATES)], dates]), FEATURE_DATES)
         create_table(connection, "control.current_run", CURRENT_RUN)
         create_table(connection, "control.builds", BUILDS)
         connection.execute("delete from control.current_run")

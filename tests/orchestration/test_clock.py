@@ -1,6 +1,6 @@
 """The run clock and the dates that features are made for."""
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,7 @@ from orchestration.clock import (
     HORIZON_DAYS,
     PINNED_CLOCK,
     TRAINING_STEP_DAYS,
+    dates_in_use,
     feature_dates,
     mark_build_whole,
     resolve_as_of,
@@ -104,3 +105,23 @@ def test_nothing_stands_where_rates_or_the_currency_changed(warehouse: DuckDBWar
         mark_build_whole(connection, "pounds")
         connection.execute("update raw.exchange_rates set rate = rate * 2 where currency = 'GBP'")
         assert _start(connection, tmp_path, JULY, reporting_currency="GBP") == (3, None, None)
+
+
+def test_snapshots_that_were_asked_for_are_dates_in_use_until_they_are_too_old(
+    warehouse: DuckDBWarehouse, tmp_path: Path
+) -> None:
+    state = State(f"sqlite:///{tmp_path / 'state.sqlite'}")
+    days = [date(2026, 5, 1), date(2026, 6, 1), date(2026, 6, 2), date(2026, 7, 1)]
+    state.snapshots.ask_for(days[:3])
+    state.snapshots.ask_for(days[1:])  # twice is once
+    with warehouse.writer() as connection:
+        _start(connection, tmp_path, JULY + HOUR, snapshot_retention_days=40)
+        assert connection.rows("select * from control.feature_dates order by as_of") == [
+            (date(2026, 6, 1), datetime(2026, 6, 1), False),
+            (date(2026, 6, 2), datetime(2026, 6, 2), False),
+            (date(2026, 7, 1), JULY + HOUR, False),  # the run's own day is the run's own
+        ]
+        assert dates_in_use(connection) == [datetime(2026, 6, 1), datetime(2026, 6, 2), JULY + HOUR]
+        _start(connection, tmp_path, JULY + 25 * HOUR, snapshot_retention_days=365)
+        asked_for = connection.rows("select as_of from control.feature_dates order by as_of")[:-1]
+    assert asked_for == [(datetime.combine(day, datetime.min.time()),) for day in days]
