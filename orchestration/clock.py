@@ -54,6 +54,7 @@ CURRENT_RUN = {
     "since_landed_seq": "bigint",
     "rebuilds_events": "boolean",
 }
+DATES = {"as_of_date": "date", "as_of": "timestamp"}
 BUILDS = {
     "build_id": "varchar",
     "as_of": "timestamp",
@@ -101,6 +102,7 @@ def start_run(
     dates = sorted({*training, *asked_for, as_of})
     create_table(connection, "control.current_run", CURRENT_RUN)
     create_table(connection, "control.builds", BUILDS)
+    create_table(connection, "control.standing_dates", DATES)
     landed_seq = scalar(connection, "select coalesce(max(landed_seq), 0) from raw.events")
     run = {
         "run_id": run_id,
@@ -133,6 +135,12 @@ def start_run(
                 }
             ),
             FEATURE_DATES,
+        )
+        connection.execute(
+            "delete from control.standing_dates where not exists (select 1 from control.feature_dates as dates "
+            "where dates.as_of_date = standing_dates.as_of_date and dates.as_of = standing_dates.as_of) "
+            "or exists (select 1 from control.feature_dates as dates "
+            "where dates.as_of_date = standing_dates.as_of_date and dates.as_of <> standing_dates.as_of)"
         )
     return dates
 
@@ -169,12 +177,15 @@ def rebuilds_events(connection: Connection) -> bool:
 
 
 def mark_build_whole(connection: Connection, build_id: str) -> None:
-    """Write that everything of the run in progress is in the warehouse."""
-    connection.execute(
-        "insert into control.builds (build_id, as_of, completed_at, run_seq, landed_seq, fingerprint, event_fingerprint) "
-        "select ?, as_of, ?, run_seq, landed_seq, fingerprint, event_fingerprint from control.current_run",
-        [build_id, utc_now()],
-    )
+    """Write that everything of the run in progress is in the warehouse, its feature rows at all dates included."""
+    with connection.transaction():
+        connection.execute(
+            "insert into control.builds (build_id, as_of, completed_at, run_seq, landed_seq, fingerprint, event_fingerprint) "
+            "select ?, as_of, ?, run_seq, landed_seq, fingerprint, event_fingerprint from control.current_run",
+            [build_id, utc_now()],
+        )
+        connection.execute("delete from control.standing_dates")
+        connection.execute("insert into control.standing_dates (as_of_date, as_of) select as_of_date, as_of from control.feature_dates")
 
 
 def dates_in_use(connection: Connection) -> list[datetime]:

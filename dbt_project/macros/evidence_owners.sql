@@ -1,7 +1,6 @@
 {# Whose events the evidence sets are, as known at each instant of `dates` (a relation with the column as_of): the customer of the
-   first identifier by (priority, value) that belongs to one then. One row per evidence set known by then and instant; of the
-   sets in `of_evidence` (a relation) where it is given. #}
-{% macro evidence_owners(dates, of_evidence=none) %}
+   first identifier by (priority, value) that belongs to one then. One row per evidence set known by then and instant, of those that `condition` leaves. #}
+{% macro evidence_owners(dates, condition) %}
 select
     evidence_id,
     as_of,
@@ -26,9 +25,7 @@ from (
             and (memberships.known_to is null or dates.as_of < memberships.known_to)
     left join {{ source('control', 'identifier_types') }} as identifier_types
         on memberships.identifier_type = identifier_types.identifier_type
-    {% if of_evidence is not none %}
-    where evidence_identifiers.evidence_id in (select evidence_id from {{ of_evidence }})
-    {% endif %}
+    where true {{ condition }}
 ) as candidates
 where choice = 1
 {% endmacro %}

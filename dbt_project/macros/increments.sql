@@ -9,28 +9,10 @@
     )
 {%- endmacro %}
 
-{# A pre-hook: delete what the run writes anew. `touched` is a query of keys; without it rows are replaced by the model's own strategy. #}
-{% macro delete_touched(key=none, touched=none) %}
+{# A pre-hook: empty the model where nothing of the last build stands; rows are replaced by the model's own strategy. #}
+{% macro delete_touched() %}
     {% if is_incremental() %}
         delete from {{ this }}
-        where
-            (select current_run.since_run_seq from {{ source('control', 'current_run') }} as current_run) is null
-            {% if touched is not none %}or {{ key }} in ({{ touched }}){% endif %}
+        where (select current_run.since_run_seq from {{ source('control', 'current_run') }} as current_run) is null
     {% endif %}
-{% endmacro %}
-
-{# Evidence sets that may be somebody else's than at the last whole build: a new event carries them, or an identifier in them moved. #}
-{% macro touched_evidence() %}
-    select event_evidence.evidence_id
-    from {{ ref('event_evidence') }} as event_evidence
-    where {{ is_new_event() }}
-    union
-    select evidence_identifiers.evidence_id
-    from {{ ref('evidence_identifiers') }} as evidence_identifiers
-    where evidence_identifiers.identifier_id in (
-        select membership_changes.identifier_id
-        from {{ source('engine', 'membership_changes') }} as membership_changes
-        inner join {{ source('control', 'current_run') }} as current_run
-            on membership_changes.run_seq > coalesce(current_run.since_run_seq, -1)
-    )
 {% endmacro %}

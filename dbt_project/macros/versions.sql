@@ -16,3 +16,15 @@
 {% macro newest_evidence(key) -%}
     max(case when evidence_id is not null then known_rank end) over (partition by {{ key }} order by known_rank rows unbounded preceding)
 {%- endmacro %}
+
+{# What an event of an order tells of: one order of one source. #}
+{% macro order_key(events) -%}
+    {{ events }}.source || ':' || {{ events }}.order_id
+{%- endmacro %}
+
+{# What an event of a refund tells of: without a refund_id it is a refund of its own, or of its order where it is some of its lines. #}
+{% macro refund_key(events) -%}
+    {{ events }}.source || ':' || coalesce(
+        {{ events }}.refund_id, case when {{ events }}.is_partial then {{ events }}.order_id end, {{ events }}.message_id
+    )
+{%- endmacro %}

@@ -1,11 +1,16 @@
 -- One row per customer: what it did, where and when, as of the run clock.
 -- A place is known as far as its events tell: one that names only the country (a message) neither forgets the city in it nor counts as a move.
+{{ config(materialized='incremental', incremental_strategy='touched', unique_key='customer_id', on_schema_change='fail') }}
+
 with events as (
     select
         *,
         {{ as_of() }} as run_as_of
-    from {{ ref('events') }}
-    where customer_id is not null
+    from (
+        {{ touched_events([
+            'type', 'event', 'occurred_at', 'channel', 'device_type', 'country', 'region', 'city', 'campaign_source', 'campaign_name'
+        ]) }}
+    ) as touched_events
 ),
 
 located as (

@@ -1,12 +1,16 @@
 -- One row per customer and category: share of weighted interest (view 1, cart 3, order 10), halved every affinity_half_life_days.
+{{ config(materialized='incremental', incremental_strategy='touched', unique_key='customer_id', on_schema_change='fail') }}
+
 with interest as (
     select
         customer_id,
         category,
         occurred_at,
         case when event = 'Product Viewed' then 1.0 else 3.0 end as weight
-    from {{ ref('events') }}
-    where event in ('Product Viewed', 'Product Added') and customer_id is not null and category is not null
+    from (
+        {{ touched_events(['event', 'occurred_at', 'category']) }}
+    ) as touched_events
+    where event in ('Product Viewed', 'Product Added') and category is not null
     union all
     select
         orders.customer_id,
@@ -15,7 +19,7 @@ with interest as (
         10.0 as weight
     from {{ ref('order_items') }} as order_items
     inner join {{ ref('orders') }} as orders on order_items.order_key = orders.order_key
-    where orders.customer_id is not null and order_items.category is not null
+    where orders.customer_id is not null and order_items.category is not null {{ and_touched('customer_id', 'orders.customer_id') }}
 ),
 
 dated as (
@@ -41,7 +45,7 @@ category_affinity as (
     select
         customer_id,
         category,
-        round(interest_then * {{ halved('last_interest_at', as_of()) }}, 6) as interest,
+        interest_then as interest,
         round(interest_then / sum(interest_then) over (partition by customer_id), 6) as interest_share,
         cast(row_number() over (partition by customer_id order by interest_then desc, category) as integer) as interest_rank
     from weighted

@@ -1,5 +1,7 @@
 -- One row per customer and purpose: allowed only where every standing word allows it (of merged customers the refusal wins). A word stands until the customer
 -- says another under one of its identifiers: who refuses on a new device and then allows it there when signed in has allowed it.
+{{ config(materialized='incremental', incremental_strategy='touched', unique_key='customer_id', on_schema_change='fail') }}
+
 with events as (
     select
         event_customers.customer_id,
@@ -8,7 +10,7 @@ with events as (
         stg_events.consent
     from {{ ref('stg_events') }} as stg_events
     inner join {{ ref('event_customers') }} as event_customers on stg_events.landed_seq = event_customers.landed_seq
-    where stg_events.consent is not null
+    where stg_events.consent is not null {{ and_touched('customer_id', 'event_customers.customer_id') }}
 ),
 
 purposes as (

@@ -1,7 +1,9 @@
 -- One row per customer: the identifiers it is reached by, newest of each type, and how many it has.
+{{ config(materialized='incremental', incremental_strategy='touched', unique_key='customer_id', on_schema_change='fail') }}
+
 with nodes as (
-    select * from {{ ref('nodes') }}
-    where customer_id is not null
+    select * from {{ ref('nodes') }} as nodes
+    where nodes.customer_id is not null {{ and_touched('customer_id', 'nodes.customer_id') }}
 ),
 
 identifier_types as (

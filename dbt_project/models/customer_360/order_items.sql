@@ -1,7 +1,9 @@
 -- One row per line of an order as it stands. An order that came whole is its newest event; lines that came one by one are added up.
+{{ config(materialized='incremental', incremental_strategy='touched', unique_key='order_key', on_schema_change='fail') }}
+
 with standing as (
-    select * from {{ ref('order_versions') }}
-    where known_until is null and not is_cancelled
+    select * from {{ ref('order_versions') }} as order_versions
+    where order_versions.known_until is null and not order_versions.is_cancelled {{ and_touched('order_key', 'order_versions.order_key') }}
 ),
 
 lines as (

@@ -1,10 +1,12 @@
 -- One row per event that says how an order stands (completed, updated, cancelled; or some of its lines): what it says, and from when until when that stood.
 -- An update without a completed order counts as the order: its completion was lost, its money was not.
+{{ config(materialized='incremental', incremental_strategy='touched', unique_key='order_key', on_schema_change='fail') }}
+
 with order_events as (
     select
         stg_events.*,
         event_evidence.evidence_id,
-        stg_events.source || ':' || stg_events.order_id as order_key,
+        {{ order_key('stg_events') }} as order_key,
         row_number() over (
             partition by stg_events.source, stg_events.order_id order by stg_events.known_at, stg_events.landed_seq
         ) as known_rank
@@ -14,6 +16,7 @@ with order_events as (
         stg_events.event in ('Order Completed', 'Order Updated', 'Order Cancelled')
         and stg_events.order_id is not null
         and stg_events.known_at < {{ as_of() }}
+        {{ and_touched('order_key', order_key('stg_events')) }}
 ),
 
 placed as (

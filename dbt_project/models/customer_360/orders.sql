@@ -1,7 +1,10 @@
 -- One row per order that stands, in the reporting currency: merchandise after discount, without tax and shipping, before refunds.
 -- A cancelled order is none: neither it nor its refunds count.
+{{ config(materialized='incremental', incremental_strategy='touched', unique_key='order_key', on_schema_change='fail') }}
+
 with order_versions as (
-    select * from {{ ref('order_versions') }}
+    select * from {{ ref('order_versions') }} as order_versions
+    where true {{ and_touched('order_key', 'order_versions.order_key') }}
 ),
 
 first_told as (

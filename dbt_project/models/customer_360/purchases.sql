@@ -1,18 +1,20 @@
 -- One row per customer with an order or a refund: how often, how much and in which rhythm, in the reporting currency, as of the run clock.
+{{ config(materialized='incremental', incremental_strategy='touched', unique_key='customer_id', on_schema_change='fail') }}
+
 with orders as (
     select
         *,
         {{ as_of() }} as run_as_of
-    from {{ ref('orders') }}
-    where customer_id is not null
+    from {{ ref('orders') }} as orders
+    where orders.customer_id is not null {{ and_touched('customer_id', 'orders.customer_id') }}
 ),
 
 refunds as (
     select
         *,
         {{ as_of() }} as run_as_of
-    from {{ ref('refunds') }}
-    where customer_id is not null
+    from {{ ref('refunds') }} as refunds
+    where refunds.customer_id is not null {{ and_touched('customer_id', 'refunds.customer_id') }}
 ),
 
 ordered as (

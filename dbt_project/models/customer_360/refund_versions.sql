@@ -1,15 +1,15 @@
 -- One row per event that tells of a refund (or of some of its lines): what was paid back, at the rate of the refunded order's day (its own day where the order
 -- is not known), and from when until when that stood. Without a refund_id every event is a refund of its own: an order may be refunded twice.
+{{ config(materialized='incremental', incremental_strategy='touched', unique_key='refund_key', on_schema_change='fail') }}
+
 with refund_events as (
     select
         stg_events.*,
         event_evidence.evidence_id,
-        stg_events.source || ':' || coalesce(
-            stg_events.refund_id, case when stg_events.is_partial then stg_events.order_id end, stg_events.message_id
-        ) as refund_key
+        {{ refund_key('stg_events') }} as refund_key
     from {{ ref('stg_events') }} as stg_events
     left join {{ ref('event_evidence') }} as event_evidence on stg_events.landed_seq = event_evidence.landed_seq
-    where stg_events.event = 'Order Refunded' and stg_events.known_at < {{ as_of() }}
+    where stg_events.event = 'Order Refunded' and stg_events.known_at < {{ as_of() }} {{ and_touched('refund_key', refund_key('stg_events')) }}
 ),
 
 placed as (

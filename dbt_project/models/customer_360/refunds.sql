@@ -1,10 +1,12 @@
 -- One row per refund that stands, in the reporting currency. It is the customer's who bought.
+{{ config(materialized='incremental', incremental_strategy='touched', unique_key='refund_key', on_schema_change='fail') }}
+
 with standing as (
     select
         *,
         row_number() over (partition by refund_key order by refunded_at desc, known_at desc, landed_seq desc) as newest
-    from {{ ref('refund_versions') }}
-    where known_until is null
+    from {{ ref('refund_versions') }} as refund_versions
+    where refund_versions.known_until is null {{ and_touched('refund_key', 'refund_versions.refund_key') }}
 ),
 
 totals as (

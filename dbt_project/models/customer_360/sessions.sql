@@ -1,8 +1,15 @@
 -- One row per online visit of a customer: what it did itself, with no more than the session gap between one event and the next. The campaign is the
 -- first that the visit has.
+{{ config(materialized='incremental', incremental_strategy='touched', unique_key='customer_id', on_schema_change='fail') }}
+
 with events as (
-    select * from {{ ref('events') }}
-    where customer_id is not null and channel = 'web' and {{ is_own_act('event') }}
+    select *
+    from (
+        {{ touched_events([
+            'source', 'type', 'event', 'occurred_at', 'channel', 'device_type', 'campaign_source', 'campaign_medium', 'campaign_name', 'order_id'
+        ]) }}
+    ) as touched_events
+    where channel = 'web' and {{ is_own_act('event') }}
 ),
 
 marked as (

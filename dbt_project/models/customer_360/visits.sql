@@ -1,12 +1,15 @@
 -- One row per customer with an online visit: visits, carts, and carts that no order on any channel followed within cart_abandoned_hours.
 -- A cart that was emptied again is not abandoned; an order placed before the last product went in does not follow the cart.
+{{ config(materialized='incremental', incremental_strategy='touched', unique_key='customer_id', on_schema_change='fail') }}
+
 with sessions as (
-    select * from {{ ref('sessions') }}
+    select * from {{ ref('sessions') }} as sessions
+    where true {{ and_touched('customer_id', 'sessions.customer_id') }}
 ),
 
 orders as (
-    select * from {{ ref('orders') }}
-    where customer_id is not null
+    select * from {{ ref('orders') }} as orders
+    where orders.customer_id is not null {{ and_touched('customer_id', 'orders.customer_id') }}
 ),
 
 with_orders as (

@@ -1,9 +1,12 @@
 -- One row per (customer, as_of_date) of customers with an order known by then: what they did on every channel.
+{{ config(materialized='incremental', incremental_strategy='touched', unique_key=['customer_id', 'as_of_date'], on_schema_change='fail') }}
+
 with buyers as (
     select
-        customer_id,
-        as_of_date
-    from {{ ref('order_features') }}
+        order_features.customer_id,
+        order_features.as_of_date
+    from {{ ref('order_features') }} as order_features
+    where true {{ and_redone_at_date('customer_id', 'order_features') }}
 ),
 
 buyer_evidence as (

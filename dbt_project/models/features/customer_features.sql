@@ -1,7 +1,10 @@
 -- One row per (customer, as_of_date) for customers with an order known by then. Only what was known before the date, tied by the identity known then.
 -- The same rows train and score: the run's own date is one of the dates.
+{{ config(materialized='incremental', incremental_strategy='touched', unique_key=['customer_id', 'as_of_date'], on_schema_change='fail') }}
+
 with orders as (
-    select * from {{ ref('order_features') }}
+    select * from {{ ref('order_features') }} as order_features
+    where true {{ and_redone_at_date('customer_id', 'order_features') }}
 ),
 
 products as (
@@ -26,6 +29,7 @@ identifiers as (
         on
             memberships.known_from <= feature_dates.as_of
             and (memberships.known_to is null or feature_dates.as_of < memberships.known_to)
+    where true {{ and_redone_at_date('customer_id', 'memberships', 'feature_dates') }}
     group by memberships.customer_id, feature_dates.as_of_date
 ),
 

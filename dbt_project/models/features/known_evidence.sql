@@ -1,10 +1,12 @@
 -- One row per (evidence set, as_of_date) that was somebody's then: a later login does not reach back.
+{{ config(materialized='incremental', incremental_strategy='touched', unique_key=['evidence_id', 'as_of_date'], on_schema_change='fail') }}
+
 with feature_dates as (
     select * from {{ source('control', 'feature_dates') }}
 ),
 
 owners as (
-    {{ evidence_owners('feature_dates') }}
+    {{ evidence_owners('feature_dates', and_redone_at_date('evidence_id', 'evidence_identifiers', 'dates')) }}
 ),
 
 known_evidence as (

@@ -1,4 +1,6 @@
 -- One row per (customer, as_of_date) with an order known by then: what it had bought, as the orders stood and as the identity was known then.
+{{ config(materialized='incremental', incremental_strategy='touched', unique_key=['customer_id', 'as_of_date'], on_schema_change='fail') }}
+
 with known_evidence as (
     select * from {{ ref('known_evidence') }}
 ),
@@ -14,7 +16,9 @@ known_orders as (
         sum(order_versions.discount_amount) as discount_amount
     from {{ ref('order_versions') }} as order_versions
     inner join known_evidence on order_versions.evidence_id = known_evidence.evidence_id
-    where {{ stands_at('order_versions', 'known_evidence.as_of') }} and not order_versions.is_cancelled
+    where
+        {{ stands_at('order_versions', 'known_evidence.as_of') }} and not order_versions.is_cancelled
+        {{ and_redone_at_date('customer_id', 'known_evidence') }}
     group by known_evidence.customer_id, known_evidence.as_of_date, known_evidence.as_of, order_versions.order_key
 ),
 

@@ -1,4 +1,6 @@
 -- One row per (customer, as_of_date) with a bought product known by then: how broad its taste is.
+{{ config(materialized='incremental', incremental_strategy='touched', unique_key=['customer_id', 'as_of_date'], on_schema_change='fail') }}
+
 with order_versions as (
     select * from {{ ref('order_versions') }}
     where not is_cancelled
@@ -18,7 +20,7 @@ known_items as (
     from order_versions
     inner join lines on order_versions.landed_seq = lines.landed_seq
     inner join {{ ref('known_evidence') }} as known_evidence on order_versions.evidence_id = known_evidence.evidence_id
-    where {{ stands_at('order_versions', 'known_evidence.as_of') }}
+    where {{ stands_at('order_versions', 'known_evidence.as_of') }} {{ and_redone_at_date('customer_id', 'known_evidence') }}
 ),
 
 product_features as (

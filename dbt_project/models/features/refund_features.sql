@@ -1,4 +1,6 @@
 -- One row per (customer, as_of_date) with a refund known by then.
+{{ config(materialized='incremental', incremental_strategy='touched', unique_key=['customer_id', 'as_of_date'], on_schema_change='fail') }}
+
 with known_refunds as (
     select
         known_evidence.customer_id,
@@ -9,7 +11,7 @@ with known_refunds as (
         sum(refund_versions.net_amount) as net_amount
     from {{ ref('refund_versions') }} as refund_versions
     inner join {{ ref('known_evidence') }} as known_evidence on refund_versions.evidence_id = known_evidence.evidence_id
-    where {{ stands_at('refund_versions', 'known_evidence.as_of') }}
+    where {{ stands_at('refund_versions', 'known_evidence.as_of') }} {{ and_redone_at_date('customer_id', 'known_evidence') }}
     group by known_evidence.customer_id, known_evidence.as_of_date, known_evidence.as_of, refund_versions.refund_key
 ),
 

@@ -1,21 +1,12 @@
 -- One row per evidence set that is somebody's: whose events they are now.
-{{ config(
-    materialized='incremental', incremental_strategy='append', on_schema_change='fail',
-    pre_hook="{{ delete_touched('evidence_id', touched_evidence()) }}"
-) }}
+{{ config(materialized='incremental', incremental_strategy='touched', unique_key='evidence_id', on_schema_change='fail') }}
 
 with this_run as (
     select as_of from {{ source('control', 'current_run') }}
 ),
 
-{% if is_incremental() %}
-touched as (
-    {{ touched_evidence() }}
-),
-
-{% endif %}
 owners as (
-    {{ evidence_owners('this_run', of_evidence='touched' if is_incremental() else none) }}
+    {{ evidence_owners('this_run', and_touched('evidence_id', 'evidence.evidence_id')) }}
 )
 
 select

@@ -1,4 +1,6 @@
 -- One row per identifier of the stitched graph: whose it is now, or why it is nobody's.
+{{ config(materialized='view') }}
+
 with identifiers as (
     select * from {{ ref('identifiers') }}
 ),
