@@ -113,7 +113,12 @@
     ({{ events }}.landed_seq > {{ run }}.since_landed_seq or {{ events }}.known_at >= {{ run }}.since_as_of)
 {%- endmacro %}
 
-{# Whether an instant was within the last days at the last whole build and is no more. #}
-{% macro passed_edge(instant, days, run) -%}
-    ({{ instant }} >= {{ minus_days(run ~ '.since_as_of', days) }} and {{ instant }} < {{ minus_days(run ~ '.as_of', days) }})
+{# Whether an instant was within the last days, for one of `windows`, at the last whole build and is no more. #}
+{% macro passed_edges(instant, windows, run) -%}
+    (
+        {%- for days in windows %}
+        {% if not loop.first %}or {% endif -%}
+        ({{ instant }} >= {{ minus_days(run ~ '.since_as_of', days) }} and {{ instant }} < {{ minus_days(run ~ '.as_of', days) }})
+        {%- endfor %}
+    )
 {%- endmacro %}

@@ -12,7 +12,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from orchestration.clock import BUILDS, CURRENT_RUN, mark_build_whole
+from orchestration.clock import BUILDS, CURRENT_RUN, DATES, mark_build_whole
 from orchestration.duckdb_warehouse import DuckDBWarehouse
 from orchestration.errors import NothingServedError
 from orchestration.warehouse import KEEP_BUILDS, create_table, row_count, scalar, write_table
@@ -77,6 +77,8 @@ def _build(warehouse: DuckDBWarehouse, number: int) -> None:
         connection.execute(f"create or replace table t as select {number} as n")
         create_table(connection, "control.builds", BUILDS)
         create_table(connection, "control.current_run", CURRENT_RUN)
+        for dates in ("feature_dates", "standing_dates"):
+            create_table(connection, f"control.{dates}", DATES)
         connection.execute("delete from control.current_run")
         connection.execute("insert into control.current_run (as_of, run_seq) values (?, ?)", [AS_OF, number])
         mark_build_whole(connection, f"build-{number}")

@@ -19,15 +19,25 @@ passing as (
     from {{ ref('stg_events') }} as events
     cross join this_run
     where
-        {% for days in [7, 30, 90] -%}
-        {{ passed_edge('events.occurred_at', days, 'this_run') }} or
-        {% endfor -%}
-        (events.event like 'Order %' and {{ passed_edge('events.occurred_at', 365, 'this_run') }})
+        {{ passed_edges('events.occurred_at', [7, 30, 90], 'this_run') }}
         or (
             events.event = 'Product Added'
             and events.occurred_at + interval '1 hour' * {{ var('cart_abandoned_hours') }} > this_run.since_as_of
             and events.occurred_at + interval '1 hour' * {{ var('cart_abandoned_hours') }} <= this_run.as_of
         )
+),
+
+-- an order's day is that of its first event, and it is the buyer's whoever told of it
+dated as (
+    select
+        customer_id,
+        ordered_at as occurred_at
+    from {{ ref('orders') }}
+    union all
+    select
+        customer_id,
+        refunded_at as occurred_at
+    from {{ ref('refunds') }}
 ),
 
 touched as (
@@ -47,6 +57,10 @@ touched as (
     from passing
     inner join {{ ref('event_evidence') }} as event_evidence on passing.landed_seq = event_evidence.landed_seq
     inner join {{ ref('evidence_customers') }} as evidence_customers on event_evidence.evidence_id = evidence_customers.evidence_id
+    union
+    select dated.customer_id
+    from dated
+    inner join this_run on {{ passed_edges('dated.occurred_at', [7, 30, 90, 365], 'this_run') }}
 )
 
 select * from touched

@@ -1,0 +1,131 @@
+"""An installation that is built run by run, killed in between, and built again from nothing beside; dbt runs in a forked process each."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from identity.rules import load_rules
+from identity.tables import MEMBERSHIPS
+from ingestion.envelope import EVENTS
+from orchestration.clock import mark_build_whole, start_run
+from orchestration.collecting import ensure_raw_tables
+from orchestration.duckdb_warehouse import DuckDBWarehouse
+from orchestration.settings import Settings
+from orchestration.state import State
+from orchestration.stitching import stitch
+from orchestration.warehouse import SQL_TYPES, Connection, create_table
+from orchestration.transform import AUDIENCES, CUSTOMERS, DBT_PROJECT, EVIDENCE, PASS_VARS
+
+SCHEMAS = ("identity", "customer_360", "features", "audiences")
+OF_THE_RUN = {"touched_evidence", "touched_orders", "touched_refunds", "touched_customers", "order_evidence"}
+"""Tables that say what a run has to do, not what it came to."""
+_PROCESSES = multiprocessing.get_context("forkserver")
+_PROCESSES.set_forkserver_preload(["dbt.cli.main", "dbt.adapters.duckdb.impl"])
+_MEMBERSHIPS = {field.name: SQL_TYPES[field.type] for field in MEMBERSHIPS}
+_ARROW_TYPES = {"BIGINT": pa.int64(), "BOOLEAN": pa.bool_(), "TIMESTAMP": pa.timestamp("us")}
+
+
+def _dbt(project: Path, warehouse: Path, arguments: Sequence[str]) -> None:
+    from dbt.cli.main import dbtRunner
+
+    os.environ["WEFT_DUCKDB_PATH"] = str(warehouse)
+    folders = ["--project-dir", str(project), "--profiles-dir", str(project), "--target-path", str(project / "target" / "increments")]
+    options = ["--vars", PASS_VARS, "--no-version-check", *folders]
+    result = dbtRunner().invoke(["--quiet", "--log-level-file", "none", *arguments, *options])
+    os._exit(0 if result.success else 1)
+
+
+def dbt(warehouse: Path, arguments: Sequence[str], *, project: Path = DBT_PROJECT) -> None:
+    """One dbt command; a process of its own, so that the warehouse's lock and file are free afterwards."""
+    process = _PROCESSES.Process(target=_dbt, args=(project, warehouse, arguments))
+    process.start()
+    process.join()
+    assert process.exitcode == 0, f"dbt {' '.join(arguments)} failed"
+
+
+@dataclass
+class Shop:
+    """A warehouse in `home` that events are put into directly, built with the dbt project at `project`."""
+
+    home: Path
+    project: Path = DBT_PROJECT
+    landed: int = 0
+
+    @property
+    def warehouse(self) -> DuckDBWarehouse:
+        return DuckDBWarehouse(self.home / "warehouse.duckdb", self.home / "served")
+
+    def land(self, events: Sequence[dict[str, object]]) -> None:
+        """Append events (columns of raw.events; what is missing is null) in the order in which they land."""
+        rows = []
+        for event in events:
+            self.landed += 1
+            rows.append({column: event.get(column) for column in EVENTS.column_names} | {"landed_seq": self.landed})
+        schema = pa.schema([(column.name, _ARROW_TYPES.get(column.type, pa.string())) for column in EVENTS.columns])
+        with self.warehouse.writer() as connection:
+            ensure_raw_tables(connection)
+            connection.append("raw.events", pa.Table.from_pylist(rows, schema=schema))
+
+    def run(self, as_of: datetime, *, until: str | None = None) -> None:
+        """One pass; with `until` it is killed when that model of the customers' step (and what it needs) is built."""
+        settings = Settings(home=self.home)
+        state, rules = State(settings.state_url), load_rules(None)
+        with self.warehouse.writer() as connection:
+            dates = start_run(connection, run_id="run", as_of=as_of, settings=settings, state=state, rules=rules)
+        dbt(self.warehouse.path, ["run", "--select", EVIDENCE], project=self.project)
+        with self.warehouse.writer() as connection:
+            create_table(connection, "identity.memberships", _MEMBERSHIPS)
+            connection.execute("create or replace temp table held as select * from identity.memberships")
+            stitch(connection, rules=rules, dates=dates, salt="tests")
+            _note_changes(connection)
+        rest = [CUSTOMERS, AUDIENCES] if until is None else [f"{CUSTOMERS},+{until}"]
+        dbt(self.warehouse.path, ["run", "--select", *rest], project=self.project)
+        if until is None:
+            with self.warehouse.writer() as connection:
+                mark_build_whole(connection, f"build-{as_of}-{self.landed}")
+
+    def differences(self) -> dict[str, list[tuple[object, ...]]]:
+        """Rows that only the warehouse as it stands has, and rows that only the same models built from nothing have, by table."""
+        rebuilt = self.home / "rebuilt.duckdb"
+        shutil.copyfile(self.warehouse.path, rebuilt)
+        with duckdb.connect(str(rebuilt)) as native:
+            native.execute("update control.current_run set since_run_seq = null, since_as_of = null, since_landed_seq = null")
+            native.execute("delete from control.standing_dates")
+        dbt(rebuilt, ["run", "--full-refresh"])
+        with duckdb.connect(str(self.warehouse.path), read_only=True) as native:
+            native.execute(f"attach '{rebuilt}' as rebuilt (read_only)")
+            found: dict[str, list[tuple[object, ...]]] = {}
+            for table in _tables(native):
+                for side, one, other in (("stands", table, f"rebuilt.{table}"), ("rebuilt", f"rebuilt.{table}", table)):
+                    rows = native.execute(f"select * from {one} except all select * from {other}").fetchall()
+                    if rows:
+                        found.setdefault(table, []).extend((side, *row) for row in rows)
+        return found
+
+
+def _note_changes(connection: Connection) -> None:
+    """Write identity.membership_changes: of identifiers whose customer at a date in use is another than before, both customers."""
+    at = (
+        "select identifier_id, dates.as_of, customer_id from {} as m inner join control.feature_dates as dates "
+        "on m.known_from <= dates.as_of and (m.known_to is null or dates.as_of < m.known_to)"
+    )
+    before, after = at.format("held"), at.format("identity.memberships")
+    connection.execute(
+        f"insert into identity.membership_changes select distinct (select run_seq from control.current_run), identifier_id, customer_id "
+        f"from (({before} except {after}) union ({after} except {before}))"
+    )
+
+
+def _tables(native: duckdb.DuckDBPyConnection) -> list[str]:
+    query = "select table_schema, table_name from information_schema.tables where table_catalog = current_database()"
+    tables = native.execute(f"{query} order by all").fetchall()
+    return [f"{schema}.{name}" for schema, name in tables if schema in SCHEMAS and name not in OF_THE_RUN]
