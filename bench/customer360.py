@@ -48,11 +48,16 @@ def prepare(run: Run) -> Facts:
         for schema in ("staging", "identity"):
             native.execute(f"create schema {schema}")
         create_table(connection, "identity.memberships", {f.name: SQL_TYPES[f.type] for f in MEMBERSHIPS})
-        for table, columns in {"current_run": CURRENT_RUN, "builds": BUILDS, "feature_dates": DATES, "standing_dates": DATES}.items():
+        for table, columns in {
+            "current_run": CURRENT_RUN,
+            "builds": BUILDS,
+            "feature_dates": DATES,
+            "standing_dates": DATES,
+        }.items():
             create_table(connection, f"control.{table}", columns)
         write_table(connection, "control.identifier_types", load_rules(None).types_table(), TYPES)
         native.execute(
-            f"insert into control.current_run by name select {AS_OF} as as_of, 'EUR' as reporting_currency, '49' as phone_country_code, 1 as run_seq"
+            f"insert into control.current_run by name select {AS_OF} as as_of, 'EUR' as reporting_currency, 1 as run_seq"
         )
         native.execute(EVENTS.format(size=run.size, per_customer=EVENTS_PER_CUSTOMER))
         native.execute(IDENTITY)
@@ -67,10 +72,14 @@ def prepare(run: Run) -> Facts:
         for table in ("staging.stg_events", "identity.event_evidence"):
             native.execute(f"insert into {table} from {table}_of_today")
             native.execute(f"drop table {table}_of_today")
-        native.execute(f"update control.current_run set run_seq = 2, since_run_seq = 1, since_as_of = {AS_OF}, since_landed_seq = {newest - 1}")
+        native.execute(
+            f"update control.current_run set run_seq = 2, since_run_seq = 1, since_as_of = {AS_OF}, since_landed_seq = {newest - 1}"
+        )
         touched = native.execute(
-            "select count(distinct customer_id) / (select count(distinct customer_id) from identity.memberships) from identity.event_evidence "
-            f"inner join identity.evidence_identifiers using (evidence_id) inner join identity.memberships using (identifier_id) where landed_seq >= {newest}"
+            "select count(distinct customer_id) / (select count(distinct customer_id) from identity.memberships) "
+            "from identity.event_evidence "
+            "inner join identity.evidence_identifiers using (evidence_id) inner join identity.memberships using (identifier_id) "
+            f"where landed_seq >= {newest}"
         ).fetchone()
     assert touched
     return {"share of customers with a new event": f"{touched[0]:.0%}"}
@@ -105,7 +114,14 @@ def by_hand(run: Run) -> Facts:
 def _build(warehouse: Path, scratch: Path, clock: Clock) -> None:
     """Run the models in this process; the clock runs while a model does (its own time as dbt takes it), not while dbt starts or parses."""
     os.environ["WEFT_DUCKDB_PATH"] = str(warehouse)  # noqa: TID251  (dbt reads it; the harness gave this process an environment of its own)
-    folders = ["--project-dir", str(DBT_PROJECT), "--profiles-dir", str(DBT_PROJECT), "--target-path", str(scratch / "target")]
+    folders = [
+        "--project-dir",
+        str(DBT_PROJECT),
+        "--profiles-dir",
+        str(DBT_PROJECT),
+        "--target-path",
+        str(scratch / "target"),
+    ]
     arguments = ["--quiet", "--log-level-file", "none", "run", "--select", *MODELS, "--vars", PASS_VARS, *folders]
     models = _ModelClock(clock)
     result = dbtRunner(callbacks=[models.hear]).invoke(arguments)
@@ -133,7 +149,7 @@ class _ModelClock:
 
 
 def _facts(warehouse: Path, table: str) -> Facts:
-    with duckdb.connect(str(warehouse), read_only=True) as native:
+    with duckdb.connect(str(warehouse)) as native:
         found = native.execute(f"select {', '.join(FACTS.values())} from {table}").fetchone()
     assert found
     return {name: int(value) for name, value in zip(FACTS, found, strict=True)}

@@ -7,7 +7,8 @@ from bench.staged_shop import AS_OF
 
 def _windows(amount: str, name: str, instant: str, days: tuple[int, ...]) -> str:
     return ", ".join(
-        f"coalesce(sum(case when {instant} >= {AS_OF} - interval {d} day then {amount} end), 0) as {name}_{d}d" for d in days
+        f"coalesce(sum(case when {instant} >= {AS_OF} - interval {d} day then {amount} end), 0) as {name}_{d}d"
+        for d in days
     )
 
 
@@ -45,7 +46,8 @@ acts as (
     select
         customer_id, min(occurred_at) as first_seen_at, max(occurred_at) as last_seen_at,
         max(occurred_at) filter ({OWN_ACT}) as last_active_at, count(*) as event_count, count(distinct channel) as channel_count,
-        string_agg(distinct channel, ',' order by channel) as channels, string_agg(distinct device_type, ',' order by device_type) as device_types,
+        string_agg(distinct channel, ',' order by channel) as channels,
+        string_agg(distinct device_type, ',' order by device_type) as device_types,
         count(*) filter (type in ('page', 'screen')) as page_view_count, count(*) filter (event = 'Product Viewed') as product_view_count,
         count(*) filter (event = 'Product Added') as cart_add_count,
         {_windows("case when event = 'Product Viewed' then 1 end", "product_view_count", "occurred_at", (7, 30))},
@@ -81,7 +83,8 @@ sessions as (
 orders as (select customer_id, order_id, occurred_at as ordered_at, revenue from e where event = 'Order Completed'),
 visits as (
     select
-        customer_id, count(*) as session_count, {_windows("1", "session_count", "started_at", (7, 30, 90))}, count(last_cart_add_at) as cart_count,
+        customer_id, count(*) as session_count, {_windows("1", "session_count", "started_at", (7, 30, 90))},
+        count(last_cart_add_at) as cart_count,
         count(*) filter (abandoned) as abandoned_cart_count, max(last_cart_add_at) filter (abandoned) as last_abandoned_cart_at
     from (
         select *, has_cart and last_cart_add_at + interval 24 hour <= {AS_OF} and not exists (
@@ -94,8 +97,10 @@ bought as (
     select
         customer_id, count(*) as order_count, min(ordered_at) as first_order_at, max(ordered_at) as last_order_at,
         {_windows("1", "order_count", "ordered_at", (7, 30, 90, 365))}, 0 as refund_count, 0 as refund_amount,
-        sum(revenue) as net_revenue, {_windows("revenue", "net_revenue", "ordered_at", (7, 30, 90, 365))}, avg(revenue) as average_order_value,
-        date_diff('second', min(ordered_at), max(ordered_at)) / 86400 / nullif(count(distinct ordered_at::date) - 1, 0) as mean_days_between_orders
+        sum(revenue) as net_revenue,
+        {_windows("revenue", "net_revenue", "ordered_at", (7, 30, 90, 365))}, avg(revenue) as average_order_value,
+        date_diff('second', min(ordered_at), max(ordered_at)) / 86400
+        / nullif(count(distinct ordered_at::date) - 1, 0) as mean_days_between_orders
     from orders group by customer_id
 ),
 rfm as (
@@ -133,6 +138,7 @@ select
     + if(email is not null, 5, 0) + if(phone is not null, 5, 0) + if(country is not null, 5, 0) + if(order_count > 0, 5, 0)
     + if(has_consent_analytics or has_consent_personalisation or has_consent_advertising or has_consent_sharing, 15, 0) as profile_strength
 from contacts
-left join acts using (customer_id) left join moves using (customer_id) left join visits using (customer_id) left join bought using (customer_id)
+left join acts using (customer_id) left join moves using (customer_id) left join visits using (customer_id)
+left join bought using (customer_id)
 left join rfm using (customer_id) left join top using (customer_id) left join consent using (customer_id)
 """

@@ -40,10 +40,13 @@ EVENTS: Final = """
         cast(null as decimal(18, 4)) as tax,
         cast(null as decimal(18, 4)) as shipping,
         cast(null as decimal(18, 4)) as total,
-        if(kind = 18, cast('[{{"product_id":"sku-' || (h // 23 % 5000) || '","category":"cat_' || (h // 29 % 24) || '","price":1}}]' as json), null)
-            as products,
+        case
+            when kind = 18 then cast(
+                '[{{"product_id":"sku-' || (h // 23 % 5000) || '","category":"cat_' || (h // 29 % 24) || '","price":1}}]' as json
+            )
+        end as products,
         cast(null as json) as traits,
-        if(kind = 23, cast('{{"advertising":' || if(h // 37 % 2 = 0, 'true', 'false') || '}}' as json), null) as consent
+        if(kind = 23, cast('{{"advertising":' || if(person % 2 = 0, 'true', 'false') || '}}' as json), null) as consent
     from (
         select
             *, h // 256 % 24 as kind, (h % 1000000007) * (h % 1000000007) // 1000000007 % greatest({size} // {per_customer}, 1) as person,
@@ -51,11 +54,12 @@ EVENTS: Final = """
         from (select i, cast(hash(i) >> 1 as bigint) as h from range({size}) as t (i))
     )
 """
-"""Near-uniform customers, in the order of time; one event in 24 is an order of one line, half of the customers have two cookies and a login."""
+"""Near-uniform customers with two cookies and a login, in the order of time; one event in 24 is an order of one line."""
 
 IDENTITY: Final = """
     create table identity.event_identifiers as
-    select landed_seq, md5('anonymous_id:' || anonymous_id) as identifier_id, 'anonymous_id' as identifier_type, anonymous_id as identifier_value
+    select landed_seq, md5('anonymous_id:' || anonymous_id) as identifier_id, 'anonymous_id' as identifier_type,
+        anonymous_id as identifier_value
     from staging.stg_events
     union all
     select landed_seq, md5('user_id:' || user_id), 'user_id', user_id from staging.stg_events where user_id is not null;
@@ -79,7 +83,8 @@ IDENTITY: Final = """
 
     create table identity.identifiers as
     select
-        identifier_id, identifier_type, identifier_value, min(occurred_at) as first_seen_at, max(occurred_at) as last_seen_at, count(*) as event_count
+        identifier_id, identifier_type, identifier_value,
+        min(occurred_at) as first_seen_at, max(occurred_at) as last_seen_at, count(*) as event_count
     from identity.event_identifiers inner join identity.event_evidence using (landed_seq) group by all;
 
     insert into identity.memberships by name

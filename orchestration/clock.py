@@ -185,7 +185,9 @@ def mark_build_whole(connection: Connection, build_id: str) -> None:
             [build_id, utc_now()],
         )
         connection.execute("delete from control.standing_dates")
-        connection.execute("insert into control.standing_dates (as_of_date, as_of) select as_of_date, as_of from control.feature_dates")
+        connection.execute(
+            "insert into control.standing_dates (as_of_date, as_of) select as_of_date, as_of from control.feature_dates"
+        )
 
 
 def dates_in_use(connection: Connection) -> list[datetime]:

@@ -1,7 +1,7 @@
-"""Built run by run or from nothing, the warehouse is the same: Customer 360 and features on random histories, with late events and killed runs."""
+"""Built run by run or from nothing, the warehouse is the same: on random histories, with late events and killed runs."""
 
 import shutil
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from random import Random
 
@@ -11,7 +11,17 @@ from orchestration.transform import DBT_PROJECT
 from tests.dbt_project.increments import Shop
 from tests.dbt_project.shop_history import START, STEPS, History
 
-BROKEN_OFF_AFTER = ("evidence_customers", "touched_customers", "orders", "refund_versions", "sessions", "activity", "known_evidence", "order_features", "customer_features")
+BROKEN_OFF_AFTER = (
+    "evidence_customers",
+    "touched_customers",
+    "orders",
+    "refund_versions",
+    "sessions",
+    "activity",
+    "known_evidence",
+    "order_features",
+    "customer_features",
+)
 
 
 def live(shop: Shop, *, seed: int, runs: int) -> list[str]:
@@ -60,7 +70,9 @@ def blind_to_time(folder: Path) -> Path:
     macros = project / "macros" / "touched.sql"
     text = macros.read_text(encoding="utf-8")
     start = text.index("{% macro passed_edges")
-    macros.write_text(text[:start] + "{% macro passed_edges(instant, windows, run) -%} false {%- endmacro %}\n", encoding="utf-8")
+    macros.write_text(
+        text[:start] + "{% macro passed_edges(instant, windows, run) -%} false {%- endmacro %}\n", encoding="utf-8"
+    )
     return project
 
 

@@ -22,8 +22,8 @@ from orchestration.duckdb_warehouse import DuckDBWarehouse
 from orchestration.settings import Settings
 from orchestration.state import State
 from orchestration.stitching import stitch
-from orchestration.warehouse import SQL_TYPES, Connection, create_table
 from orchestration.transform import AUDIENCES, CUSTOMERS, DBT_PROJECT, EVIDENCE, PASS_VARS
+from orchestration.warehouse import SQL_TYPES, Connection, create_table
 
 SCHEMAS = ("identity", "customer_360", "features", "audiences")
 OF_THE_RUN = {"touched_evidence", "touched_orders", "touched_refunds", "touched_customers", "order_evidence"}
@@ -38,7 +38,14 @@ def _dbt(project: Path, warehouse: Path, arguments: Sequence[str]) -> None:
     from dbt.cli.main import dbtRunner
 
     os.environ["WEFT_DUCKDB_PATH"] = str(warehouse)
-    folders = ["--project-dir", str(project), "--profiles-dir", str(project), "--target-path", str(project / "target" / "increments")]
+    folders = [
+        "--project-dir",
+        str(project),
+        "--profiles-dir",
+        str(project),
+        "--target-path",
+        str(project / "target" / "increments"),
+    ]
     options = ["--vars", PASS_VARS, "--no-version-check", *folders]
     result = dbtRunner().invoke(["--quiet", "--log-level-file", "none", *arguments, *options])
     os._exit(0 if result.success else 1)
@@ -98,7 +105,9 @@ class Shop:
         rebuilt = self.home / "rebuilt.duckdb"
         shutil.copyfile(self.warehouse.path, rebuilt)
         with duckdb.connect(str(rebuilt)) as native:
-            native.execute("update control.current_run set since_run_seq = null, since_as_of = null, since_landed_seq = null")
+            native.execute(
+                "update control.current_run set since_run_seq = null, since_as_of = null, since_landed_seq = null"
+            )
             native.execute("delete from control.standing_dates")
         dbt(rebuilt, ["run", "--full-refresh"])
         with duckdb.connect(str(self.warehouse.path), read_only=True) as native:

@@ -8,7 +8,15 @@ from datetime import datetime, timedelta
 from random import Random
 
 START = datetime(2026, 1, 10, 9)
-STEPS = (timedelta(0), timedelta(hours=1), timedelta(hours=9), timedelta(days=1), timedelta(days=6), timedelta(days=31), timedelta(days=95))
+STEPS = (
+    timedelta(0),
+    timedelta(hours=1),
+    timedelta(hours=9),
+    timedelta(days=1),
+    timedelta(days=6),
+    timedelta(days=31),
+    timedelta(days=95),
+)
 """How far the clock of one run is from that of the last."""
 PRODUCTS = ("lamp", "cup", "rug", "pen")
 CATEGORIES = {"lamp": "Light", "cup": "Kitchen", "rug": "Home", "pen": None}
@@ -78,17 +86,33 @@ class History:
 
     def _what(self) -> dict[str, object]:
         random = self.random
-        kind = random.choice(("page", "view", "view", "add", "remove", "order", "order", "change", "refund", "say", "sent"))
+        kind = random.choice(
+            ("page", "view", "view", "add", "remove", "order", "order", "change", "refund", "say", "sent")
+        )
         product = random.choice(PRODUCTS)
-        line = {"product_id": product, "category": CATEGORIES[product], "price": random.randrange(5, 50), "quantity": random.randrange(1, 3)}
-        order = {"order_id": f"o{random.randrange(2 * self.people)}", "products": [line], "partial": random.random() < 0.2}
+        line = {
+            "product_id": product,
+            "category": CATEGORIES[product],
+            "price": random.randrange(5, 50),
+            "quantity": random.randrange(1, 3),
+        }
+        order = {
+            "order_id": f"o{random.randrange(2 * self.people)}",
+            "products": [line],
+            "partial": random.random() < 0.2,
+        }
         if kind == "page":
             return {"type": "page", "properties": "{}"}
         if kind == "say":
             consent = {random.choice(("advertising", "analytics")): random.random() < 0.6}
             return {"type": "identify", "properties": "{}", "consent": json.dumps(consent)}
         properties: dict[str, object] = {"product_id": product, "category": CATEGORIES[product]}
-        event = {"view": "Product Viewed", "add": "Product Added", "remove": "Product Removed", "sent": "Message Sent"}.get(kind)
+        event = {
+            "view": "Product Viewed",
+            "add": "Product Added",
+            "remove": "Product Removed",
+            "sent": "Message Sent",
+        }.get(kind)
         if kind == "order":
             event, properties = "Order Completed", order | {"currency": random.choice(("EUR", "GBP"))}
         elif kind == "change":
