@@ -12,7 +12,7 @@ EVENTS: Final = """
         'web' as source,
         'm' || i as message_id,
         if(h % 3 = 0, 'user-' || person, null) as user_id,
-        'cookie-' || person || '-' || (h // 3 % 2) as anonymous_id,
+        'cookie-' || person || '-' || (v // 3 % 2) as anonymous_id,
         cast(null as json) as identifiers,
         case when kind < 2 then 'page' when kind = 23 then 'identify' else 'track' end as type,
         case
@@ -21,11 +21,11 @@ EVENTS: Final = """
         end as event,
         happened_at as occurred_at,
         happened_at + interval 1 second as known_at,
-        if(h // 7 % 8 = 0, 'pos', 'web') as channel,
+        if(v // 7 % 8 = 0, 'pos', 'web') as channel,
         ['desktop', 'mobile', 'tablet'][1 + person % 3] as device_type,
         ['FR', 'DE', 'US'][1 + person % 3] as country,
         'region' as region,
-        'city ' || (h // 11 % 2) as city,
+        'city ' || if(person % 10 = 0, h // 11 % 2, 0) as city,
         if(h // 13 % 10 = 0, ['mail', 'ads'][1 + h // 17 % 2], null) as campaign_source,
         if(h // 13 % 10 = 0, 'cpc', null) as campaign_medium,
         if(h // 13 % 10 = 0, 'campaign ' || (h // 19 % 9), null) as campaign_name,
@@ -49,12 +49,16 @@ EVENTS: Final = """
         if(kind = 23, cast('{{"advertising":' || if(person % 2 = 0, 'true', 'false') || '}}' as json), null) as consent
     from (
         select
-            *, h // 256 % 24 as kind, (h % 1000000007) * (h % 1000000007) // 1000000007 % greatest({size} // {per_customer}, 1) as person,
-            timestamp '2025-11-20' + interval (i * 31500000 // {size}) second as happened_at
-        from (select i, cast(hash(i) >> 1 as bigint) as h from range({size}) as t (i))
+            *, h // 256 % 24 as kind, (v % 1000000007) * (v % 1000000007) // 1000000007 % greatest({size} // {per_customer}, 1) as person,
+            timestamp '2025-11-20' + interval (visit * 31500000 // {size}) second + interval (i - visit) minute as happened_at
+        from (
+            select *, cast(hash(i) >> 1 as bigint) as h, cast(hash(visit) >> 1 as bigint) as v
+            from (select i, if(i < {size} * 0.99, i // 4 * 4, i) as visit from range({size}) as t (i))
+        )
     )
 """
-"""Near-uniform customers with two cookies and a login, in the order of time; one event in 24 is an order of one line."""
+"""Near-uniform customers with two cookies and a login, in the order of time: visits of four events, in the newest 1 % of one, so that
+these are of as many customers as the reference's; one event in 24 is an order of one line, one customer in ten has two cities."""
 
 IDENTITY: Final = """
     create table identity.event_identifiers as

@@ -13,6 +13,29 @@ with events as (
     ) as touched_events
 ),
 
+-- most customers are in one place all the time: only the others' events have to be put in order
+movers as (
+    select customer_id
+    from events
+    where country is not null
+    group by customer_id
+    having
+        min(country) <> max(country)
+        or min(city) <> max(city)
+        or min(coalesce(region, '')) <> max(coalesce(region, ''))
+),
+
+residents as (
+    select
+        customer_id,
+        max(country) as country,
+        max(region) as region,
+        max(city) as city
+    from events
+    where country is not null and customer_id not in (select movers.customer_id from movers)
+    group by customer_id
+),
+
 located as (
     select
         customer_id,
@@ -27,7 +50,7 @@ located as (
                 then lag(coalesce(region, '') || '/' || city) over (partition by customer_id, country, city is null order by occurred_at, landed_seq)
         end as city_before
     from events
-    where country is not null
+    where country is not null and customer_id in (select movers.customer_id from movers)
 ),
 
 last_countries as (
@@ -112,13 +135,14 @@ activity as (
         acts.first_touch_campaign,
         acts.last_touch_source,
         acts.last_touch_campaign,
-        last_countries.country,
-        last_places.region,
-        last_places.city,
+        coalesce(last_countries.country, residents.country) as country,
+        coalesce(last_places.region, residents.region) as region,
+        coalesce(last_places.city, residents.city) as city,
         coalesce(last_countries.place_change_count, 0) as place_change_count
     from acts
     left join last_countries on acts.customer_id = last_countries.customer_id
     left join last_places on acts.customer_id = last_places.customer_id
+    left join residents on acts.customer_id = residents.customer_id
 )
 
 select * from activity

@@ -40,7 +40,7 @@ sessions as (
         count(case when event = 'Product Added' then 1 end) as cart_add_count,
         count(case when event = 'Product Removed' then 1 end) as cart_remove_count,
         -- an order may come line by line
-        count(distinct case when event = 'Order Completed' then source || ':' || order_id end) as order_count,
+        count(distinct source || ':' || order_id) filter (where event = 'Order Completed') as order_count,
         max(case when event = 'Product Added' then occurred_at end) as last_cart_add_at,
         {{ value_at_first('device_type', 'occurred_at, landed_seq', 'device_type is not null') }} as device_type,
         {{ value_at_first('campaign_source', 'occurred_at, landed_seq', 'campaign_source is not null') }} as campaign_source,
