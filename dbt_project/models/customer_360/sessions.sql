@@ -12,18 +12,29 @@ with events as (
     where channel = 'web' and {{ is_own_act('event') }}
 ),
 
+-- only what tells the order of events is put in order, not all that they say
 marked as (
     select
-        *,
+        customer_id,
+        landed_seq,
+        occurred_at,
         {{ opens_session('customer_id', 'occurred_at', 'landed_seq') }} as opens_session
     from events
 ),
 
-numbered as (
+placed as (
     select
-        *,
+        landed_seq,
         sum(opens_session) over (partition by customer_id order by occurred_at, landed_seq rows unbounded preceding) as session_number
     from marked
+),
+
+numbered as (
+    select
+        events.*,
+        placed.session_number
+    from events
+    inner join placed on events.landed_seq = placed.landed_seq
 ),
 
 sessions as (
@@ -40,7 +51,7 @@ sessions as (
         count(case when event = 'Product Added' then 1 end) as cart_add_count,
         count(case when event = 'Product Removed' then 1 end) as cart_remove_count,
         -- an order may come line by line
-        count(distinct source || ':' || order_id) filter (where event = 'Order Completed') as order_count,
+        count(distinct case when event = 'Order Completed' then source || ':' || order_id end) as order_count,
         max(case when event = 'Product Added' then occurred_at end) as last_cart_add_at,
         {{ value_at_first('device_type', 'occurred_at, landed_seq', 'device_type is not null') }} as device_type,
         {{ value_at_first('campaign_source', 'occurred_at, landed_seq', 'campaign_source is not null') }} as campaign_source,
