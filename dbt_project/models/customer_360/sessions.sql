@@ -12,29 +12,18 @@ with events as (
     where channel = 'web' and {{ is_own_act('event') }}
 ),
 
--- only what tells the order of events is put in order, not all that they say
 marked as (
     select
-        customer_id,
-        landed_seq,
-        occurred_at,
+        *,
         {{ opens_session('customer_id', 'occurred_at', 'landed_seq') }} as opens_session
     from events
 ),
 
-placed as (
-    select
-        landed_seq,
-        sum(opens_session) over (partition by customer_id order by occurred_at, landed_seq rows unbounded preceding) as session_number
-    from marked
-),
-
 numbered as (
     select
-        events.*,
-        placed.session_number
-    from events
-    inner join placed on events.landed_seq = placed.landed_seq
+        *,
+        sum(opens_session) over (partition by customer_id order by occurred_at, landed_seq rows unbounded preceding) as session_number
+    from marked
 ),
 
 sessions as (
