@@ -26,7 +26,7 @@ from orchestration.transform import AUDIENCES, CUSTOMERS, DBT_PROJECT, EVIDENCE,
 SCHEMAS = ("identity", "customer_360", "features", "audiences")
 OF_THE_RUN = {"touched_evidence", "touched_orders", "touched_refunds", "touched_customers", "order_evidence"}
 """Tables that say what a run has to do, not what it came to."""
-COMPARED = "select columns(c -> c <> 'changed_seq')"
+COMPARED = "select columns(lambda c: c <> 'changed_seq')"
 """All but the column that says in which run something changed."""
 _PROCESSES = multiprocessing.get_context("forkserver")
 _PROCESSES.set_forkserver_preload(["dbt.cli.main", "dbt.adapters.duckdb.impl"])

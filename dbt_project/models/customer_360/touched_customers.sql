@@ -19,7 +19,7 @@ passing as (
     from {{ ref('stg_events') }} as events
     cross join this_run
     where
-        {{ passed_edges('events.occurred_at', [7, 30, 90], 'this_run') }}
+        {{ passed_edges('events.occurred_at', [7, 30, 90, 365], 'this_run') }}
         or (
             events.event = 'Product Added'
             and events.occurred_at + interval '1 hour' * {{ var('cart_abandoned_hours') }} > this_run.since_as_of
