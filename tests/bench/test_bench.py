@@ -28,6 +28,7 @@ def report(name: str, *, size: int, folder: Path) -> str:
     [
         ("landing", "| Weft land_file / DuckDB read_json |"),
         ("identity", "| Weft engine, 1 date / DuckDB dictionary + SciPy components |"),
+        ("customer360", "| Weft, all events / one statement by hand |"),
         ("publish", "| Weft, full / redis-cli --pipe |"),
         ("scoring", "| Weft churn.score / LightGBM predict |"),
     ],

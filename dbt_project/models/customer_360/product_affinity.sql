@@ -1,4 +1,6 @@
 -- One row per customer and product: share of weighted interest (view 1, cart 3, order 10), halved every affinity_half_life_days.
+{{ config(materialized='incremental', incremental_strategy='touched', unique_key='customer_id', on_schema_change='fail') }}
+
 with interest as (
     select
         customer_id,
@@ -8,8 +10,10 @@ with interest as (
         case when event = 'Product Added' then 1 else 0 end as cart_add_count,
         0 as quantity,
         case when event = 'Product Viewed' then 1.0 else 3.0 end as weight
-    from {{ ref('events') }}
-    where event in ('Product Viewed', 'Product Added') and customer_id is not null and product_id is not null
+    from (
+        {{ touched_events(['event', 'occurred_at', 'product_id']) }}
+    ) as touched_events
+    where event in ('Product Viewed', 'Product Added') and product_id is not null
     union all
     select
         orders.customer_id,
@@ -21,7 +25,7 @@ with interest as (
         10.0 as weight
     from {{ ref('order_items') }} as order_items
     inner join {{ ref('orders') }} as orders on order_items.order_key = orders.order_key
-    where orders.customer_id is not null and order_items.product_id is not null
+    where orders.customer_id is not null and order_items.product_id is not null {{ and_touched('customer_id', 'orders.customer_id') }}
 ),
 
 last_interests as (

@@ -1,5 +1,7 @@
 -- One row per customer and trait: the value that survives by the trait's rule (variable trait_rules), and the event that said it.
 -- A trait is a key of an event's traits; what is empty says nothing. An object (an address) is one value.
+{{ config(materialized='incremental', incremental_strategy='touched', unique_key='customer_id', on_schema_change='fail') }}
+
 with events as (
     select
         event_customers.customer_id,
@@ -11,7 +13,7 @@ with events as (
     from {{ ref('stg_events') }} as stg_events
     inner join {{ ref('event_customers') }} as event_customers on stg_events.landed_seq = event_customers.landed_seq
     -- most events carry an empty object; null is not unequal to it either
-    where cast(stg_events.traits as varchar) <> '{}'
+    where cast(stg_events.traits as varchar) <> '{}' {{ and_touched('customer_id', 'event_customers.customer_id') }}
 ),
 
 keys as (
