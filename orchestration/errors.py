@@ -23,3 +23,7 @@ class RegistryError(WeftError, LookupError):
 
 class NothingServedError(WeftError, LookupError):
     """There is no whole build to read yet."""
+
+
+class WarehouseError(WeftError, ConnectionError):
+    """The warehouse cannot be reached."""
