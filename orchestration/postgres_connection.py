@@ -28,9 +28,10 @@ ARROW_TYPES = {
     701: pa.float64(),
     1082: pa.date32(),
     1114: pa.timestamp("us"),
+    17: pa.string(),
 }
 """Arrow types by PostgreSQL's type numbers (pg_type.oid): boolean, integers, texts and json, float8, date, timestamp."""
-NUMERIC = 1700
+NUMERIC, BYTES = 1700, 17
 
 
 @dataclass(frozen=True)
@@ -57,10 +58,11 @@ class PostgresConnection:
         query = renamed_schemas(sql, self.schemas)
         with self.native.cursor() as cursor, tempfile.NamedTemporaryFile(prefix="weft-copy-") as file:
             cursor.execute(f"select * from ({query}) as typed limit 0")
-            types = {column.name: _arrow_type(column) for column in cursor.description or ()}
+            columns = cursor.description or ()
+            types = {column.name: _arrow_type(column) for column in columns}
             cursor.copy_expert(f"copy ({query}) to stdout (format csv, header)", file)
             file.flush()
-            return csv.read_csv(
+            table = csv.read_csv(
                 file.name,
                 parse_options=csv.ParseOptions(newlines_in_values=True),
                 convert_options=csv.ConvertOptions(
@@ -72,6 +74,10 @@ class PostgresConnection:
                     false_values=["f"],
                 ),
             )
+        for index, column in enumerate(table.schema):
+            if columns[index].type_code == BYTES:
+                table = table.set_column(index, column.name, _bytes_of_hex(table[index]))
+        return table
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -132,6 +138,11 @@ def renamed_schemas(sql: str, schemas: Mapping[str, str]) -> str:
     return re.sub(
         rf"\b((?:from|join)\s+\(*)({names})\.", lambda found: f"{found[1]}{schemas[found[2].lower()]}.", sql, flags=re.IGNORECASE
     )
+
+
+def _bytes_of_hex(column: pa.ChunkedArray) -> pa.Array:
+    r"""Bytes of what COPY writes as \x and hexadecimal digits."""
+    return pa.array([None if text is None else bytes.fromhex(text[2:]) for text in column.to_pylist()], pa.binary())
 
 
 def _arrow_type(column: psycopg2.extensions.Column) -> pa.DataType:

@@ -124,6 +124,8 @@ def test_a_table_comes_back_as_it_was_written(warehouse: Warehouse) -> None:
     with warehouse.writer() as connection:
         write_table(connection, "raw.t", rows, columns)
         back = connection.arrow("select * from raw.t")
+        connection.execute("create table raw.bytes as select cast('ab' as bytea) as payload union all select null")
+        assert connection.arrow("select * from raw.bytes where payload is not null").to_pylist() == [{"payload": b"ab"}]
         texts = connection.rows("select text from raw.t where text like '%' or text = ?", [""])
     assert back.to_pylist() == rows.to_pylist()
     assert len(texts) == 3
