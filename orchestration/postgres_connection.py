@@ -136,7 +136,10 @@ def renamed_schemas(sql: str, schemas: Mapping[str, str]) -> str:
         return sql
     names = "|".join(map(re.escape, schemas))
     return re.sub(
-        rf"\b((?:from|join)\s+\(*)({names})\.", lambda found: f"{found[1]}{schemas[found[2].lower()]}.", sql, flags=re.IGNORECASE
+        rf"\b((?:from|join)\s+\(*)({names})\.",
+        lambda found: f"{found[1]}{schemas[found[2].lower()]}.",
+        sql,
+        flags=re.IGNORECASE,
     )
 
 

@@ -72,7 +72,11 @@ class PostgresWarehouse:
             "where c.relkind = 'r' and n.nspname in ('raw', 'control')"
         )
         with self._session() as connection:
-            return int(scalar(connection, "select pg_database_size(current_database())")) if scalar(connection, query) else None
+            return (
+                int(scalar(connection, "select pg_database_size(current_database())"))
+                if scalar(connection, query)
+                else None
+            )
 
     def is_being_written(self) -> bool:
         """Whether somebody holds the writer's lock."""

@@ -84,7 +84,7 @@ class Settings(BaseSettings):
         return f"sqlite:///{self.home / 'state.sqlite'}"
 
     def dbt_environment(self) -> dict[str, str]:
-        """What the dbt project reads from the environment, with absolute paths. dbt keeps what is called DBT_ENV_SECRET… out of its logs."""
+        """What the dbt project reads from the environment, with absolute paths. dbt keeps DBT_ENV_SECRET_… out of its logs."""
         postgres = {}
         if self.target == "postgres":
             given = parse_dsn(self.postgres_dsn)

@@ -172,13 +172,57 @@ def _is_same(value: Any, another: Any) -> bool:
 
 def hostile_events() -> list[dict[str, Any]]:
     """What clients send that is valid JSON and little else: odd amounts, clocks, texts, consents, lists and cases."""
-    amounts = ["12.5", " 7 ", "+3.", ".5", "1e2", 1e2, "1_000", "n/a", "", "0x10", "12.34565", "9" * 30, 99999999999999.5, True, [1]]
-    names = ["Öl", "öl", "Zebra", "apple", "Apple", "_under", "ß", "a b", "a-b", "a", 'q"uote', "new\nline", "\u0000nul", "😀"]
-    consents: list[Any] = [{"advertising": True}, {"Advertising": "true"}, {"a.b/c~d": False}, [], "yes", {"analytics": None}, {}]
-    hosts = [" Max.Müller@EXAMPLE.com ", "mailto:a@b.de", "a@b", "ＭＡＸ@b.de", "max@b.de\u200b"]
+    amounts = [
+        "12.5",
+        " 7 ",
+        "+3.",
+        ".5",
+        "1e2",
+        1e2,
+        "1_000",
+        "n/a",
+        "",
+        "0x10",
+        "12.34565",
+        "9" * 30,
+        99999999999999.5,
+        True,
+        [1],
+    ]
+    names = [
+        "Öl",
+        "öl",
+        "Zebra",
+        "apple",
+        "Apple",
+        "_under",
+        "ß",
+        "a b",
+        "a-b",
+        "a",
+        'q"uote',
+        "new\nline",
+        "\u0000nul",
+        "😀",
+    ]
+    consents: list[Any] = [
+        {"advertising": True},
+        {"Advertising": "true"},
+        {"a.b/c~d": False},
+        [],
+        "yes",
+        {"analytics": None},
+        {},
+    ]
+    hosts = [" Max.Müller@EXAMPLE.com ", "mailto:a@b.de", "a@b", "\uff2dAX@b.de", "max@b.de\u200b"]
     events: list[dict[str, Any]] = []
     for number, amount in enumerate(amounts):
-        line = {"product_id": f"p{number % 3}", "category": names[number % len(names)], "price": amount, "quantity": amounts[-1 - number]}
+        line = {
+            "product_id": f"p{number % 3}",
+            "category": names[number % len(names)],
+            "price": amount,
+            "quantity": amounts[-1 - number],
+        }
         products: list[Any] = [[line, line], {"no": "list"}, None, "text", [None, 1, "x"], [line]]
         properties = {
             "order_id": f"o{number // 2}",
@@ -190,17 +234,35 @@ def hostile_events() -> list[dict[str, Any]]:
         for event in ("Order Completed", "Order Updated", "Order Refunded"):
             events.append({"event": event, "userId": f"u{number % 4}", "properties": properties})
     for number, name in enumerate(names):
-        events.append({"event": "Product Viewed", "anonymousId": name, "properties": {"product_id": name, "category": name}})
+        events.append(
+            {"event": "Product Viewed", "anonymousId": name, "properties": {"product_id": name, "category": name}}
+        )
         events.append({"event": "Product Viewed", "userId": "u1", "properties": {"product_id": name, "category": name}})
-        context = {"campaign": {"source": name, "name": name}, "location": {"country": name, "city": names[-number]}, "channel": name}
+        context = {
+            "campaign": {"source": name, "name": name},
+            "location": {"country": name, "city": names[-number]},
+            "channel": name,
+        }
         events.append({"event": "Product Added", "userId": f"u{number % 4}", "anonymousId": name, "context": context})
     for number, consent in enumerate(consents):
-        events.append({"event": "Consent Given", "userId": f"u{number % 4}", "consent": consent, "context": {"consent": consent}})
+        events.append(
+            {"event": "Consent Given", "userId": f"u{number % 4}", "consent": consent, "context": {"consent": consent}}
+        )
     for number, host in enumerate(hosts):
-        events.append({"type": "identify", "userId": f"u{number % 4}", "traits": {"email": host, "phone": f"0{number}151 / 2345678"}})
+        events.append(
+            {
+                "type": "identify",
+                "userId": f"u{number % 4}",
+                "traits": {"email": host, "phone": f"0{number}151 / 2345678"},
+            }
+        )
     clocks = ["1900-01-01T00:00:00Z", "2026-06-30T23:59:59.999999Z", "9999-12-31T00:00:00Z", "2025-02-29T00:00:00Z"]
     for number, event in enumerate(events):
         event.setdefault("type", "track")
         event["messageId"] = f"hostile-{number}"
-        event["timestamp"] = clocks[number % 97] if number % 97 < len(clocks) else f"2026-0{1 + number % 6}-1{number % 10}T08:{number % 60:02d}:00Z"
+        event["timestamp"] = (
+            clocks[number % 97]
+            if number % 97 < len(clocks)
+            else f"2026-0{1 + number % 6}-1{number % 10}T08:{number % 60:02d}:00Z"
+        )
     return events

@@ -45,11 +45,7 @@ def test_sql_and_python_normalise_every_shared_vector_alike(
     query = rendered("normalised_identifiers('raw.vectors')", dialect)
     with warehouse.writer() as connection:
         for country in sorted({vector["default_country"] for vector in VECTORS}):
-            chosen = [
-                vector
-                for vector in VECTORS
-                if vector["default_country"] == country
-            ]
+            chosen = [vector for vector in VECTORS if vector["default_country"] == country]
             vectors = pa.table(
                 {
                     "number": list(range(len(chosen))),

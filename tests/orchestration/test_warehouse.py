@@ -227,7 +227,10 @@ def test_only_names_of_schemas_are_led_to_a_build() -> None:
 
 
 def test_a_warehouse_that_cannot_be_reached_is_one_sentence_without_the_password() -> None:
-    with pytest.raises(WarehouseError) as failure, PostgresWarehouse("postgresql://me:hunter2@127.0.0.1:1/weft").writer():
+    with (
+        pytest.raises(WarehouseError) as failure,
+        PostgresWarehouse("postgresql://me:hunter2@127.0.0.1:1/weft").writer(),
+    ):
         raise AssertionError("nobody is there")
     assert "127.0.0.1:1" in str(failure.value)
     assert "hunter2" not in str(failure.value)
