@@ -101,7 +101,7 @@ def write_table(
 
 def create_table(connection: Connection, table: str, columns: Mapping[str, str]) -> None:
     """Create `schema.table` (and its schema) where it is missing."""
-    declared = ", ".join(f"{name} {TEXT if type_ == 'varchar' else type_}" for name, type_ in columns.items())
+    declared = ", ".join(f"{name} {TEXT if type_.lower() == 'varchar' else type_}" for name, type_ in columns.items())
     connection.execute(f"create schema if not exists {table.partition('.')[0]}")
     connection.execute(f"create table if not exists {table} ({declared})")
 
