@@ -31,6 +31,11 @@
 {% macro default__seconds_between(earlier, later) -%}(date_diff('microsecond', {{ earlier }}, {{ later }}) / 1000000.0){%- endmacro %}
 {% macro postgres__seconds_between(earlier, later) -%}cast(extract(epoch from {{ later }} - {{ earlier }}) as float8){%- endmacro %}
 
+{# At the end of a subquery whose columns are used many times: PostgreSQL would write each out wherever it is used, and compute it as often. #}
+{% macro computed_once() -%}{{ return(adapter.dispatch('computed_once')()) }}{%- endmacro %}
+{% macro default__computed_once() %}{% endmacro %}
+{% macro postgres__computed_once() %}offset 0{% endmacro %}
+
 {% macro minus_days(instant, days) -%}({{ instant }} - interval '1 day' * ({{ days }})){%- endmacro %}
 
 {# A double to so many decimal places, halves away from zero. #}
