@@ -14,7 +14,7 @@ from ml.model import ModelError
 from ml.schema import FEATURE_NAMES, Feature, FloatArray
 
 NO_ORDER_CHANCE: Final = Feature(
-    "no_order_chance", "DOUBLE", "share", "a {value} chance of no order by the rhythm of past orders alone"
+    "no_order_chance", "FLOAT8", "share", "a {value} chance of no order by the rhythm of past orders alone"
 )
 # Wider than any true history: a number beyond is a mistake in the data and must not overflow.
 MOST_DAYS: Final = 1e5

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from ingestion.landing_report import LandingReport
 from ingestion.mappings import Mapping
-from orchestration import landing
+from orchestration import landing, postgres_landing
 from orchestration.duckdb_warehouse import DuckDBConnection
+from orchestration.postgres_connection import PostgresConnection
 from orchestration.state import State
 from orchestration.warehouse import Connection
 
@@ -17,11 +18,18 @@ INBOX_PROBLEMS = "inbox_problems"
 
 def ensure_raw_tables(connection: Connection) -> None:
     """Create the schema `raw` and its tables where they are missing, and seed the exchange rates."""
-    landing.ensure_raw_tables(_duckdb(connection))
+    if isinstance(connection, PostgresConnection):
+        postgres_landing.ensure_raw_tables_in_postgres(connection.native)
+    else:
+        landing.ensure_raw_tables(_duckdb(connection))
 
 
 def land_file(connection: Connection, *, path: Path, mapping: Mapping, landed_at: datetime) -> LandingReport:
     """Land one file in one transaction. Raises FileError or MappingError with one sentence, and then nothing has landed."""
+    if isinstance(connection, PostgresConnection):
+        return postgres_landing.land_file_into_postgres(
+            connection.native, path=path, mapping=mapping, landed_at=landed_at
+        )
     return landing.land_file(_duckdb(connection), path=path, mapping=mapping, landed_at=landed_at)
 
 
@@ -29,6 +37,10 @@ def land_folder(
     connection: Connection, *, folder: Path, landed_at: datetime, within: str = ""
 ) -> Iterator[LandingReport]:
     """Land every file below `folder`/<mapping name>/`within` that has not landed yet, one report each."""
+    if isinstance(connection, PostgresConnection):
+        return postgres_landing.land_folder_into_postgres(
+            connection.native, folder=folder, landed_at=landed_at, within=within
+        )
     return landing.land_folder(_duckdb(connection), folder=folder, landed_at=landed_at, within=within)
 
 

@@ -31,3 +31,7 @@ class WebhookError(WeftError, RuntimeError):
 
 class NothingServedError(WeftError, LookupError):
     """There is no whole build to read yet."""
+
+
+class WarehouseError(WeftError, ConnectionError):
+    """The warehouse cannot be reached."""

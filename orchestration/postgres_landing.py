@@ -25,7 +25,7 @@ from orchestration.failpoints import OnStep, failpoints
 from orchestration.landing import EXCHANGE_RATES_FILE
 from orchestration.settling import TargetError, land_each_into, land_into
 
-POSTGRES_TYPES = {"VARCHAR": "text", "JSON": "json", "BLOB": "bytea"}
+POSTGRES_TYPES = {"VARCHAR": 'varchar collate "C"', "JSON": "json", "BLOB": "bytea"}
 """What DuckDB's types are called in PostgreSQL, where the names differ."""
 
 LANDING_LOCK = 0x77656674  # "weft"

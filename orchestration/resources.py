@@ -5,6 +5,7 @@ from functools import cached_property
 
 from identity.rules import Rules, load_rules
 from orchestration.duckdb_warehouse import DuckDBWarehouse
+from orchestration.postgres_warehouse import PostgresWarehouse
 from orchestration.settings import Settings, load_settings
 from orchestration.state import State
 from orchestration.warehouse import Warehouse
@@ -24,6 +25,8 @@ class Platform:
     @cached_property
     def warehouse(self) -> Warehouse:
         """The warehouse that WEFT_TARGET names."""
+        if self.settings.target == "postgres":
+            return PostgresWarehouse(self.settings.postgres_dsn)
         return DuckDBWarehouse(self.settings.warehouse_path, self.settings.served)
 
     @cached_property

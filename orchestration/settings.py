@@ -6,6 +6,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+from psycopg2 import ProgrammingError
+from psycopg2.extensions import parse_dsn
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -13,6 +15,16 @@ from orchestration.errors import SettingsError
 from orchestration.failpoints import arm
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
+
+POSTGRES_VARIABLES = {
+    "PGHOST": "host",
+    "PGPORT": "port",
+    "PGUSER": "user",
+    "PGDATABASE": "dbname",
+    "PGSSLMODE": "sslmode",
+    "DBT_ENV_SECRET_PGPASSWORD": "password",
+}
+"""Variables that dbt_project/profiles.yml reads, and the parts of WEFT_POSTGRES_URL that they are."""
 
 
 class Settings(BaseSettings):
@@ -67,15 +79,25 @@ class Settings(BaseSettings):
         return self.home / "dagster"
 
     @cached_property
+    def postgres_dsn(self) -> str:
+        """Address of the PostgreSQL warehouse; it may hold a password and is shown to nobody."""
+        assert self.postgres_url is not None, "load_settings asks for it"
+        return self.postgres_url.get_secret_value()
+
+    @cached_property
     def state_url(self) -> str:
         """SQLAlchemy address of the operator state: the schema weft_state of a PostgreSQL warehouse, else a file under home."""
-        if self.target == "postgres" and self.postgres_url:
-            return self.postgres_url.get_secret_value()
+        if self.target == "postgres":
+            return f"postgresql+psycopg2://{self.postgres_dsn.partition('://')[2]}"
         return f"sqlite:///{self.home / 'state.sqlite'}"
 
     def dbt_environment(self) -> dict[str, str]:
-        """What the dbt project reads from the environment, with absolute paths."""
-        return {
+        """What the dbt project reads from the environment, with absolute paths. dbt keeps DBT_ENV_SECRET_… out of its logs."""
+        postgres = {}
+        if self.target == "postgres":
+            given = parse_dsn(self.postgres_dsn)
+            postgres = {name: str(given[key]) for name, key in POSTGRES_VARIABLES.items() if key in given}
+        return postgres | {
             "WEFT_TARGET": self.target,
             "WEFT_HOME": str(self.home.absolute()),
             "WEFT_DUCKDB_PATH": str(self.warehouse_path),
@@ -98,9 +120,19 @@ def load_settings(**overrides: object) -> Settings:
         raise SettingsError(
             "WEFT_TARGET=postgres needs WEFT_POSTGRES_URL, such as postgresql://user:password@host:5432/weft."
         )
+    if settings.target == "postgres" and not _is_url(settings.postgres_dsn):
+        raise SettingsError("WEFT_POSTGRES_URL is no address such as postgresql://user:password@host:5432/weft.")
     arm(settings.crash_at, is_allowed=settings.allow_crashes)
     settings.home.mkdir(parents=True, exist_ok=True)
     return settings
+
+
+def _is_url(address: str) -> bool:
+    """Whether libpq can read it; what it says about it otherwise may hold the password, so nobody gets to see that."""
+    try:
+        return address.startswith(("postgresql://", "postgres://")) and "dbname" in parse_dsn(address)
+    except ProgrammingError:
+        return False
 
 
 def export_for_tools(settings: Settings) -> None:

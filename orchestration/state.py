@@ -1,4 +1,7 @@
-"""Operator state: what people and services write while the warehouse may be busy (SQLite in WAL mode, through SQLAlchemy)."""
+"""Operator state: what people and services write while the warehouse may be busy, through SQLAlchemy.
+
+A SQLite file in WAL mode beside a DuckDB warehouse; the schema weft_state of a PostgreSQL one.
+"""
 
 import secrets
 from collections.abc import Iterator
@@ -8,10 +11,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestration.alert_outbox import AlertOutbox
 from orchestration.model_registry import ModelRegistry
+from orchestration.model_registry import metadata as models_metadata
 from orchestration.snapshots import SnapshotDays
+
+SCHEMA = "weft_state"
+CREATION_LOCK = 0x57656673
 
 metadata = sa.MetaData()
 
@@ -77,10 +85,16 @@ class State:
     """
 
     def __init__(self, url: str) -> None:
-        self._engine = sa.create_engine(url)
-        if self._engine.dialect.name == "sqlite":
+        self._is_sqlite = sa.make_url(url).get_backend_name() == "sqlite"
+        if self._is_sqlite:
+            self._engine = sa.create_engine(url)
             sa.event.listen(self._engine, "connect", _use_wal)
-        metadata.create_all(self._engine)
+            metadata.create_all(self._engine)
+        else:
+            # a service outlives a restart of the server: pings tell a dead connection before it is used
+            engine = sa.create_engine(url, pool_pre_ping=True, hide_parameters=True)
+            self._engine = engine.execution_options(schema_translate_map={None: SCHEMA})
+            _create_in_postgres(self._engine)
         self.models = ModelRegistry(self._engine)
         self.snapshots = SnapshotDays(self._engine)
         self.alerts = AlertOutbox(self._engine)
@@ -113,8 +127,8 @@ class State:
     def salt(self) -> str:
         """The salt of all customer ids; made once, at random, and never changed (ids would change with it)."""
         with self._begin() as connection:
-            insert = sa.insert(installation).prefix_with("OR IGNORE", dialect="sqlite")
-            connection.execute(insert.values(name="salt", value=secrets.token_hex(16)))
+            insert = (sqlite if self._is_sqlite else postgresql).insert(installation)
+            connection.execute(insert.values(name="salt", value=secrets.token_hex(16)).on_conflict_do_nothing())
             salt = connection.scalar(sa.select(installation.c.value).where(installation.c.name == "salt"))
         return str(salt)
 
@@ -242,6 +256,15 @@ class State:
 
 def _version(row: sa.RowMapping) -> AudienceVersion:
     return AudienceVersion(**{name: row[name] for name in AudienceVersion.__dataclass_fields__})
+
+
+def _create_in_postgres(engine: sa.Engine) -> None:
+    """Create the schema and its tables where they are missing; two processes that start at once do it one after the other."""
+    with engine.begin() as connection:
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(CREATION_LOCK)))
+        connection.execute(sa.schema.CreateSchema(SCHEMA, if_not_exists=True))
+        metadata.create_all(connection)
+        models_metadata.create_all(connection)
 
 
 def _use_wal(connection: Any, _record: object) -> None:

@@ -35,6 +35,9 @@ class Connection(Protocol):
     def append(self, table: str, rows: pa.Table) -> None:
         """Add Arrow rows to an existing table, by the names of their columns."""
 
+    def schema(self, name: str) -> str:
+        """What the schema `name` is called in the warehouse: a served build may be in schemas of its own."""
+
 
 class Warehouse(Protocol):
     """Where events, models and builds are."""
@@ -68,6 +71,9 @@ class Warehouse(Protocol):
         """Whether somebody writes right now; waits for nobody."""
 
 
+TEXT = 'varchar collate "C"'
+"""Text ordered by its bytes, on every warehouse and whatever the database's own collation is."""
+
 SQL_TYPES = {
     pa.string(): "varchar",
     pa.int64(): "bigint",
@@ -95,7 +101,7 @@ def write_table(
 
 def create_table(connection: Connection, table: str, columns: Mapping[str, str]) -> None:
     """Create `schema.table` (and its schema) where it is missing."""
-    declared = ", ".join(f"{name} {type_}" for name, type_ in columns.items())
+    declared = ", ".join(f"{name} {TEXT if type_.lower() == 'varchar' else type_}" for name, type_ in columns.items())
     connection.execute(f"create schema if not exists {table.partition('.')[0]}")
     connection.execute(f"create table if not exists {table} ({declared})")
 
@@ -118,11 +124,12 @@ def row_count(connection: Connection, table: str) -> int:
 
 
 def tables_of(connection: Connection, schema: str, *, with_views: bool = True) -> set[str]:
-    """Names of the tables and views of a schema."""
+    """Names of the tables and views of a schema. What is a view of a big table in a served build still counts as a table."""
     query = "select table_name from information_schema.tables where table_schema = ?"
-    if not with_views:
-        query += " and table_type = 'BASE TABLE'"
-    return {name for (name,) in connection.rows(query, [schema])}
+    names = {name for (name,) in connection.rows(query, [connection.schema(schema)])}
+    if with_views:
+        return names
+    return names & {name for (name,) in connection.rows(f"{query} and table_type = 'BASE TABLE'", [schema])}
 
 
 NEWEST_BUILD = "select build_id, as_of from control.builds order by completed_at desc limit 1"

@@ -4,7 +4,7 @@ import json
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -53,9 +53,9 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(server.get_uri())
 
 
-@pytest.fixture
-def postgres_url(postgres_server: str) -> Iterator[str]:
-    """URL of a fresh, empty database of this test's own; it is dropped afterwards, whoever is still connected."""
+@contextmanager
+def new_database(postgres_server: str) -> Iterator[str]:
+    """URL of a fresh, empty database; it is dropped afterwards, whoever is still connected."""
     import psycopg2
 
     name = f"test_{uuid.uuid4().hex[:12]}"
@@ -69,3 +69,17 @@ def postgres_url(postgres_server: str) -> Iterator[str]:
     administer(f"create database {name}")
     yield urlsplit(postgres_server)._replace(path=f"/{name}").geturl()
     administer(f"drop database {name} with (force)")
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> Iterator[str]:
+    """A database of this test's own."""
+    with new_database(postgres_server) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def module_postgres_url(postgres_server: str) -> Iterator[str]:
+    """A database that the tests of one file share."""
+    with new_database(postgres_server) as url:
+        yield url

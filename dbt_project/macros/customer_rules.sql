@@ -45,7 +45,7 @@
     cast(floor(5.0 * (rank() over (order by {{ column }}) - 1) / count(*) over ()) as integer) + 1
 {%- endmacro %}
 
-{# What is left at the later instant of an interest of 1 at the earlier. #}
+{# What is left at the later instant of an interest of 1 at the earlier; within what a double can hold, however wrong a clock was. #}
 {% macro halved(earlier, later, half_life_days=none) -%}
-    power(0.5, {{ days_between(earlier, later) }} / {{ half_life_days or var('affinity_half_life_days') }})
+    power(0.5, least(greatest({{ days_between(earlier, later) }} / {{ half_life_days or var('affinity_half_life_days') }}, -900), 900))
 {%- endmacro %}

@@ -1,6 +1,6 @@
 {# An amount in its own currency, in the reporting currency. `rate` and `reporting_rate` are units for 1 EUR on the same day. #}
 {% macro in_reporting_currency(amount, rate, reporting_rate) -%}
-    cast(round(({{ amount }}) * (cast({{ reporting_rate }} as double) / {{ rate }}), 4) as decimal(18, 4))
+    cast({{ rounded('(' ~ amount ~ ') * (cast(' ~ reporting_rate ~ ' as float8) / ' ~ rate ~ ')', 4) }} as decimal(18, 4))
 {%- endmacro %}
 
 {# Sum of an amount over the last days before an instant; the instants are exclusive at the end. #}

@@ -74,10 +74,10 @@ from (
                             when length(trim(translate(given_value, '{{ spaces }}{{ invisible }}', '{{ " " * spaces | length }}'))) between 1 and 256
                                 then trim(translate(given_value, '{{ spaces }}{{ invisible }}', '{{ " " * spaces | length }}'))
                         end as cleaned
-                    from {{ relation }}
-                ) as cleaning
-            ) as calling
-        ) as naming
-    ) as shaping
+                    from {{ relation }} {{ computed_once() }}
+                ) as cleaning {{ computed_once() }}
+            ) as calling {{ computed_once() }}
+        ) as naming {{ computed_once() }}
+    ) as shaping {{ computed_once() }}
 ) as with_country
 {% endmacro %}

@@ -5,9 +5,9 @@ select
     {{ json_text('product', 'product_id') }} as product_id,
     {{ json_text('product', 'name') }} as product_name,
     {{ json_text('product', 'category') }} as category,
-    coalesce({{ amount_or_null(json_text('product', 'quantity')) }}, 1) as quantity,
-    coalesce({{ amount_or_null(json_text('product', 'price')) }}, 0) as price_amount,
-    coalesce({{ amount_or_null(json_text('product', 'discount')) }}, 0) as discount_amount
+    cast(coalesce({{ amount_or_null(json_text('product', 'quantity')) }}, 1) as decimal(18, 4)) as quantity,
+    cast(coalesce({{ amount_or_null(json_text('product', 'price')) }}, 0) as decimal(18, 4)) as price_amount,
+    cast(coalesce({{ amount_or_null(json_text('product', 'discount')) }}, 0) as decimal(18, 4)) as discount_amount
 from (
     select
         landed_seq,
@@ -21,8 +21,8 @@ from (
 {% macro product_totals(relation) %}
 select
     landed_seq,
-    {{ amount_or_null('sum(quantity * price_amount)') }} as gross_amount,
-    {{ amount_or_null('sum(discount_amount)') }} as discount_amount,
+    {{ bounded_amount('sum(quantity * price_amount)') }} as gross_amount,
+    {{ bounded_amount('sum(discount_amount)') }} as discount_amount,
     sum(quantity) as item_count
 from ({{ product_lines(relation) }}) as product_lines
 group by landed_seq

@@ -6,14 +6,23 @@ from pathlib import Path
 import pytest
 
 from orchestration.publishing import FAILED, MAX_ATTEMPTS, PUBLISHED, REQUESTED, STUCK_AFTER, pending_versions
+from orchestration.settings import load_settings
 from orchestration.state import AudienceVersion, State, utc_now
 
 AS_OF = datetime(2026, 7, 1)
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'state.sqlite'}"
+    settings = load_settings(home=tmp_path, target="postgres", postgres_url=request.getfixturevalue("postgres_url"))
+    return settings.state_url
+
+
 @pytest.fixture
-def state(tmp_path: Path) -> State:
-    return State(f"sqlite:///{tmp_path / 'state.sqlite'}")
+def state(url: str) -> State:
+    return State(url)
 
 
 def register(state: State, audience: str, content: str, definition: str = "d") -> AudienceVersion | None:
@@ -61,8 +70,7 @@ def test_a_publication_whose_process_was_killed_is_tried_again(state: State) -> 
     assert waiting(state, after=1, later=STUCK_AFTER + timedelta(seconds=1)) == [("vip", 1, 2)]
 
 
-def test_the_salt_is_made_once_and_stays(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'state.sqlite'}"
+def test_the_salt_is_made_once_and_stays(url: str, tmp_path: Path) -> None:
     salt = State(url).salt()
     assert len(salt) == 32
     assert State(url).salt() == salt

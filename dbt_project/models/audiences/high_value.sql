@@ -10,6 +10,6 @@ with ranked as (
 
 select
     customer_id,
-    'expected net revenue of ' || cast(cast(round(expected_net_revenue_90d) as bigint) as varchar) || ' in 90 days' as entered_because
+    'expected net revenue of ' || cast(cast({{ rounded('expected_net_revenue_90d', 0) }} as bigint) as varchar) || ' in 90 days' as entered_because
 from ranked
 where value_fifth = 1 and expected_net_revenue_90d > 0

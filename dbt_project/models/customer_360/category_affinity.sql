@@ -36,7 +36,7 @@ weighted as (
         last_interest_at,
         -- halved from the customer's own last interest, so that the shares of who has been away for years do not fall to nothing; rounded, because the order
         -- in which doubles are added up is not the same in every run, and a profile that did not change must not be sent again
-        round(sum(weight * {{ halved('occurred_at', 'last_interest_at') }}), 6) as interest_then
+        {{ rounded('sum(weight * ' ~ halved('occurred_at', 'last_interest_at') ~ ')', 6) }} as interest_then
     from dated
     group by customer_id, category, last_interest_at
 ),
@@ -46,7 +46,7 @@ category_affinity as (
         customer_id,
         category,
         interest_then as interest,
-        round(interest_then / sum(interest_then) over (partition by customer_id), 6) as interest_share,
+        {{ rounded('interest_then / sum(interest_then) over (partition by customer_id)', 6) }} as interest_share,
         cast(row_number() over (partition by customer_id order by interest_then desc, category) as integer) as interest_rank
     from weighted
 )

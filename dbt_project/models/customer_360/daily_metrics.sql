@@ -44,8 +44,8 @@ daily_metrics as (
         cast(coalesce(ordered.order_amount, 0) as decimal(18, 4)) as order_amount,
         cast(coalesce(refunded.refund_amount, 0) as decimal(18, 4)) as refund_amount,
         cast(coalesce(ordered.order_amount, 0) - coalesce(refunded.refund_amount, 0) as decimal(18, 4)) as net_revenue,
-        cast(ordered.order_amount / nullif(ordered.order_count, 0) as double) as average_order_value,
-        cast(ordered.repeat_customer_count as double) / nullif(ordered.buying_customer_count, 0) as repeat_rate
+        cast(ordered.order_amount / nullif(ordered.order_count, 0) as float8) as average_order_value,
+        cast(ordered.repeat_customer_count as float8) / nullif(ordered.buying_customer_count, 0) as repeat_rate
     from active
     left join ordered on active.metric_date = ordered.metric_date
     left join refunded on active.metric_date = refunded.metric_date

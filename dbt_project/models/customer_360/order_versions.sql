@@ -92,7 +92,7 @@ order_versions as (
         priced.known_until,
         priced.is_cancelled,
         priced.currency,
-        cast(priced.item_count as double) as item_count,
+        cast(priced.item_count as float8) as item_count,
         {{ in_reporting_currency('priced.net_amount_in_currency', 'own.rate', 'reporting.rate') }} as net_amount,
         {{ in_reporting_currency('priced.discount_in_currency', 'own.rate', 'reporting.rate') }} as discount_amount,
         priced.products

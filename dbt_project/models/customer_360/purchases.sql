@@ -67,9 +67,9 @@ purchases as (
         coalesce(ordered.order_count_30d, 0) as order_count_30d,
         coalesce(ordered.order_count_90d, 0) as order_count_90d,
         coalesce(ordered.order_count_365d, 0) as order_count_365d,
-        cast(ordered.order_amount / nullif(ordered.order_count, 0) as double) as average_order_value,
+        cast(ordered.order_amount / nullif(ordered.order_count, 0) as float8) as average_order_value,
         cast(
-            {{ days_between('ordered.first_order_at', 'ordered.last_order_at') }} / nullif(ordered.order_day_count - 1, 0) as double
+            {{ days_between('ordered.first_order_at', 'ordered.last_order_at') }} / nullif(ordered.order_day_count - 1, 0) as float8
         ) as mean_days_between_orders
     from ordered
     full outer join refunded on ordered.customer_id = refunded.customer_id

@@ -72,7 +72,9 @@ refund_versions as (
         priced.refunded_at,
         priced.known_at,
         priced.known_until,
-        coalesce({{ in_reporting_currency('priced.amount_in_currency', 'own.rate', 'reporting.rate') }}, priced.order_amount) as net_amount
+        cast(
+            coalesce({{ in_reporting_currency('priced.amount_in_currency', 'own.rate', 'reporting.rate') }}, priced.order_amount) as decimal(18, 4)
+        ) as net_amount
     from priced
     inner join rates as own
         on priced.currency = own.currency and priced.rate_date >= own.from_date and priced.rate_date < own.until_date

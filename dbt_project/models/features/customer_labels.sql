@@ -58,7 +58,7 @@ labels as (
         cast({{ var('label_horizon_days') }} as bigint) as horizon_days,
         bought.order_count is null as has_churned,
         coalesce(bought.order_count, 0) as order_count_in_horizon,
-        cast(coalesce(bought.order_amount, 0) - coalesce(returned.refund_amount, 0) as double) as net_revenue_in_horizon
+        cast(coalesce(bought.order_amount, 0) - coalesce(returned.refund_amount, 0) as float8) as net_revenue_in_horizon
     from kept
     left join bought on kept.customer_id = bought.customer_id and kept.as_of_date = bought.as_of_date
     left join returned on kept.customer_id = returned.customer_id and kept.as_of_date = returned.as_of_date

@@ -34,12 +34,12 @@ order_features as (
         {{ count_within('ordered_at', 'as_of', 30) }} as order_count_30d,
         {{ count_within('ordered_at', 'as_of', 90) }} as order_count_90d,
         {{ count_within('ordered_at', 'as_of', 365) }} as order_count_365d,
-        cast(sum(net_amount) as double) as order_amount,
-        cast({{ sum_within('net_amount', 'ordered_at', 'as_of', 30) }} as double) as order_amount_30d,
-        cast({{ sum_within('net_amount', 'ordered_at', 'as_of', 90) }} as double) as order_amount_90d,
-        cast({{ sum_within('net_amount', 'ordered_at', 'as_of', 180) }} as double) as order_amount_180d,
-        cast({{ sum_within('net_amount', 'ordered_at', 'as_of', 365) }} as double) as order_amount_365d,
-        cast(sum(discount_amount) as double) as discount_amount
+        cast(sum(net_amount) as float8) as order_amount,
+        cast({{ sum_within('net_amount', 'ordered_at', 'as_of', 30) }} as float8) as order_amount_30d,
+        cast({{ sum_within('net_amount', 'ordered_at', 'as_of', 90) }} as float8) as order_amount_90d,
+        cast({{ sum_within('net_amount', 'ordered_at', 'as_of', 180) }} as float8) as order_amount_180d,
+        cast({{ sum_within('net_amount', 'ordered_at', 'as_of', 365) }} as float8) as order_amount_365d,
+        cast(sum(discount_amount) as float8) as discount_amount
     from known_orders
     group by customer_id, as_of_date
 )

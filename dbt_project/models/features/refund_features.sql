@@ -20,11 +20,11 @@ refund_features as (
         customer_id,
         as_of_date,
         count(*) as refund_count,
-        cast(sum(net_amount) as double) as refund_amount,
-        cast({{ sum_within('net_amount', 'refunded_at', 'as_of', 30) }} as double) as refund_amount_30d,
-        cast({{ sum_within('net_amount', 'refunded_at', 'as_of', 90) }} as double) as refund_amount_90d,
-        cast({{ sum_within('net_amount', 'refunded_at', 'as_of', 180) }} as double) as refund_amount_180d,
-        cast({{ sum_within('net_amount', 'refunded_at', 'as_of', 365) }} as double) as refund_amount_365d
+        cast(sum(net_amount) as float8) as refund_amount,
+        cast({{ sum_within('net_amount', 'refunded_at', 'as_of', 30) }} as float8) as refund_amount_30d,
+        cast({{ sum_within('net_amount', 'refunded_at', 'as_of', 90) }} as float8) as refund_amount_90d,
+        cast({{ sum_within('net_amount', 'refunded_at', 'as_of', 180) }} as float8) as refund_amount_180d,
+        cast({{ sum_within('net_amount', 'refunded_at', 'as_of', 365) }} as float8) as refund_amount_365d
     from known_refunds
     group by customer_id, as_of_date
 )

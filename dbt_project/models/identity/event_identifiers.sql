@@ -40,7 +40,7 @@ normalised as (
     {{ normalised_identifiers('distinct_given') }}
 ),
 
-named as (
+named as materialized (
     select
         identifier_type,
         given_value,

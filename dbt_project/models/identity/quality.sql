@@ -23,7 +23,7 @@ cells as (
     select
         customer_id,
         person_id,
-        cast(count(*) as double) as size
+        cast(count(*) as float8) as size
     from judged
     group by customer_id, person_id
 ),

@@ -1,0 +1,156 @@
+"""One connection to PostgreSQL behind the warehouse's protocol: rows by cursor, tables in and out by COPY."""
+
+import re
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import psycopg2.extensions
+import psycopg2.extras
+import pyarrow as pa
+from pyarrow import csv
+
+from orchestration.errors import WarehouseError
+
+ARROW_TYPES = {
+    16: pa.bool_(),
+    20: pa.int64(),
+    21: pa.int16(),
+    23: pa.int32(),
+    19: pa.string(),
+    25: pa.string(),
+    1043: pa.string(),
+    114: pa.string(),
+    701: pa.float64(),
+    1082: pa.date32(),
+    1114: pa.timestamp("us"),
+    17: pa.string(),
+}
+"""Arrow types by PostgreSQL's type numbers (pg_type.oid): boolean, integers, texts and json, float8, date, timestamp."""
+NUMERIC, BYTES = 1700, 17
+
+
+@dataclass(frozen=True)
+class PostgresConnection:
+    """A connection in autocommit; `schemas` leads the names of schemas to those of a served build, where one is read."""
+
+    native: psycopg2.extensions.connection
+    schemas: Mapping[str, str] = field(default_factory=dict)
+    dialect: str = "postgres"
+
+    def execute(self, sql: str, parameters: Sequence[object] = ()) -> None:
+        """Run one statement."""
+        with self.native.cursor() as cursor:
+            self._run(cursor, sql, parameters)
+
+    def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """All rows of a query."""
+        with self.native.cursor() as cursor:
+            self._run(cursor, sql, parameters)
+            return cursor.fetchall()
+
+    def arrow(self, sql: str) -> pa.Table:
+        """All rows of a query as Arrow. A numeric without precision (a sum, a quotient) comes as float64."""
+        query = renamed_schemas(sql, self.schemas)
+        with self.native.cursor() as cursor, tempfile.NamedTemporaryFile(prefix="weft-copy-") as file:
+            cursor.execute(f"select * from ({query}) as typed limit 0")
+            columns = cursor.description or ()
+            types = {column.name: _arrow_type(column) for column in columns}
+            cursor.copy_expert(f"copy ({query}) to stdout (format csv, header)", file)
+            file.flush()
+            table = csv.read_csv(
+                file.name,
+                parse_options=csv.ParseOptions(newlines_in_values=True),
+                convert_options=csv.ConvertOptions(
+                    column_types=types,
+                    null_values=[""],
+                    strings_can_be_null=True,
+                    quoted_strings_can_be_null=False,
+                    true_values=["t"],
+                    false_values=["f"],
+                ),
+            )
+        for index, column in enumerate(table.schema):
+            if columns[index].type_code == BYTES:
+                table = table.set_column(index, column.name, _bytes_of_hex(table[index]))
+        return table
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All of the block or nothing of it."""
+        self.execute("begin")
+        try:
+            yield
+        except BaseException:
+            if not self.native.closed:
+                self.execute("rollback")
+            raise
+        self.execute("commit")
+
+    def append(self, table: str, rows: pa.Table) -> None:
+        """Add Arrow rows to an existing table, by the names of their columns."""
+        columns = [
+            rows[name].cast(pa.string()) if pa.types.is_null(rows[name].type) else rows[name]
+            for name in rows.column_names
+        ]
+        with self.native.cursor() as cursor, tempfile.NamedTemporaryFile(prefix="weft-copy-") as file:
+            # texts are written quoted and nulls are not, which is how COPY tells an empty text from none
+            csv.write_csv(pa.table(columns, names=rows.column_names), file.name, csv.WriteOptions(include_header=False))
+            with Path(file.name).open("rb") as written:
+                cursor.copy_expert(f"copy {table} ({', '.join(rows.column_names)}) from stdin (format csv)", written)
+
+    def schema(self, name: str) -> str:
+        """The schema that holds what is called `name`: of the served build, where one is read."""
+        return self.schemas.get(name, name)
+
+    def _run(self, cursor: psycopg2.extensions.cursor, sql: str, parameters: Sequence[object]) -> None:
+        query = renamed_schemas(sql, self.schemas)
+        if parameters:
+            cursor.execute(query.replace("%", "%%").replace("?", "%s"), tuple(parameters))
+        else:
+            cursor.execute(query)
+
+
+def connect(url: str) -> psycopg2.extensions.connection:
+    """A session in autocommit and UTC. Raises WarehouseError with one sentence that holds no password."""
+    try:
+        native = psycopg2.connect(url, application_name="weft", options="-c timezone=UTC")
+    except psycopg2.OperationalError:
+        where = psycopg2.extensions.parse_dsn(url)
+        raise WarehouseError(
+            f"PostgreSQL does not let us in at {where.get('host', 'localhost')}:{where.get('port', '5432')}, database "
+            f"{where.get('dbname', '')}, user {where.get('user', '')}; check WEFT_POSTGRES_URL and the server."
+        ) from None
+    native.autocommit = True
+    psycopg2.extras.register_default_json(native, loads=lambda text: text)  # JSON stays text, as DuckDB gives it
+    return native
+
+
+def renamed_schemas(sql: str, schemas: Mapping[str, str]) -> str:
+    """The query with every `from schema.table` and `join schema.table` led to another schema."""
+    if not schemas:
+        return sql
+    names = "|".join(map(re.escape, schemas))
+    return re.sub(
+        rf"\b((?:from|join)\s+\(*)({names})\.",
+        lambda found: f"{found[1]}{schemas[found[2].lower()]}.",
+        sql,
+        flags=re.IGNORECASE,
+    )
+
+
+def _bytes_of_hex(column: pa.ChunkedArray) -> pa.Array:
+    r"""Bytes of what COPY writes as \x and hexadecimal digits."""
+    return pa.array([None if text is None else bytes.fromhex(text[2:]) for text in column.to_pylist()], pa.binary())
+
+
+def _arrow_type(column: psycopg2.extensions.Column) -> pa.DataType:
+    if column.type_code == NUMERIC:
+        return pa.decimal128(column.precision, column.scale) if (column.precision or 65535) < 39 else pa.float64()
+    if column.type_code not in ARROW_TYPES:
+        raise TypeError(f"column {column.name} has the PostgreSQL type {column.type_code}, which is not read as Arrow")
+    return ARROW_TYPES[column.type_code]

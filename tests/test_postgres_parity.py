@@ -1,0 +1,268 @@
+"""The same events give the same tables on PostgreSQL as on DuckDB, row by row; and a whole pass of Dagster runs on PostgreSQL."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from ingestion.simulator import SimulationConfig, simulate
+from orchestration.building import build
+from orchestration.clock import mark_build_whole
+from orchestration.collecting import land_folder
+from orchestration.resources import Platform, build_platform
+from orchestration.transform import AUDIENCES, dbt_build
+from orchestration.truth import load_truth
+from orchestration.warehouse import Connection, scalar, tables_of, write_table
+
+WEFT = str(Path(sys.executable).with_name("weft"))
+CONFIG = SimulationConfig(events=8_000, seed=5)
+COMPARED = ("raw", "truth", "staging", "identity", "customer_360", "features", "predictions", "audiences")
+OWN_COLUMNS = {"raw.landings": {"landing_id"}}
+"""Made at random by each landing."""
+
+
+@pytest.fixture(scope="module")
+def events(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A simulated shop, and clients that send what no one expects."""
+    folder = tmp_path_factory.mktemp("events")
+    simulate(CONFIG, folder)
+    (folder / "truth").rename(folder.parent / f"{folder.name}-truth")
+    (folder / "segment").mkdir()
+    lines = [json.dumps(event, ensure_ascii=number % 2 == 0) for number, event in enumerate(hostile_events())]
+    (folder / "segment" / "hostile.ndjson").write_text("\n".join(lines), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def both(home: Path, events: Path, module_postgres_url: str) -> tuple[Platform, Platform]:
+    """The installation on DuckDB and the one on PostgreSQL after the same landings, build and scores."""
+    duckdb = build_platform(home=home / "parity-duckdb", installation_salt="parity")
+    postgres = build_platform(
+        home=home / "parity-postgres", installation_salt="parity", target="postgres", postgres_url=module_postgres_url
+    )
+    for platform in (duckdb, postgres):
+        with platform.warehouse.writer() as connection:
+            for report in land_folder(connection, folder=events, landed_at=CONFIG.end):
+                assert report.problem is None, report.problem
+            load_truth(connection, events.parent / f"{events.name}-truth")
+        build(platform, as_of=CONFIG.end, quiet=True)
+    with duckdb.warehouse.open_served() as served:
+        customers = served.rows("select customer_id from customer_360.customers order by customer_id")
+    for platform in (duckdb, postgres):
+        _score(platform, [customer_id for (customer_id,) in customers])
+    return duckdb, postgres
+
+
+def test_every_published_table_holds_the_same_rows(both: tuple[Platform, Platform]) -> None:
+    with ExitStack() as stack:
+        one, other = (stack.enter_context(platform.warehouse.open_served()) for platform in both)
+        tables = [f"{schema}.{table}" for schema in COMPARED for table in sorted(tables_of(one, schema))]
+        assert tables == [f"{schema}.{table}" for schema in COMPARED for table in sorted(tables_of(other, schema))]
+        filled = {table for table in tables if scalar(one, f"select count(*) from {table}")}
+        assert {"audiences.high_value", "audiences.churn_risk", "features.customer_features"} <= filled
+        differing = {table: difference for table in tables if (difference := _difference(one, other, table))}
+    assert differing == {}
+
+
+def test_every_text_is_ordered_by_its_bytes(both: tuple[Platform, Platform]) -> None:
+    """Whatever collation the database has: PostgreSQL takes the one that a column names."""
+    _, postgres = both
+    query = """
+        select n.nspname || '.' || c.relname || '.' || a.attname
+        from pg_attribute as a join pg_class as c on a.attrelid = c.oid join pg_namespace as n on c.relnamespace = n.oid
+        join pg_collation as o on a.attcollation = o.oid
+        where c.relkind = 'r' and a.attnum > 0 and o.collname <> 'C' and n.nspname = any(?)
+    """
+    with postgres.warehouse.writer() as connection:
+        assert connection.rows(query, [list(COMPARED)]) == []
+
+
+def test_a_pass_of_dagster_runs_on_postgres_and_publishes(both: tuple[Platform, Platform]) -> None:
+    settings = both[1].settings
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("WEFT_")} | {
+        "WEFT_TARGET": "postgres",
+        "WEFT_POSTGRES_URL": settings.postgres_dsn,
+        "WEFT_HOME": str(settings.home),
+        "WEFT_INSTALLATION_SALT": "parity",
+    }
+    command = [WEFT, "run", "--as-of", CONFIG.end.isoformat()]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    assert "profiles v1" in result.stdout
+    command = [WEFT, "status"]
+    status = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert status.returncode == 0, status.stderr[-3000:]
+    assert "postgres" in status.stdout
+
+
+def _score(platform: Platform, customers: Sequence[str]) -> None:
+    """The same made-up scores for both, halves between two percents among them, and the audiences that come of them."""
+    day = CONFIG.end.date()
+    rank = range(len(customers))
+    tables: dict[str, dict[str, tuple[str, list[Any]]]] = {
+        "churn_scores": {"churn_probability": ("float8", [(number % 200) / 200 for number in rank])},
+        "ltv_scores": {
+            name: ("float8", [number / 2 + offset for number in rank])
+            for name, offset in [
+                ("expected_net_revenue_90d", 0.0),
+                ("lower_net_revenue_90d", -1.0),
+                ("upper_net_revenue_90d", 1.0),
+            ]
+        },
+    }
+    with platform.warehouse.writer() as connection:
+        for table, columns in tables.items():
+            values = {"customer_id": customers, "as_of_date": [day] * len(customers)}
+            values |= {name: given for name, (_, given) in columns.items()}
+            types = {"customer_id": "varchar", "as_of_date": "date"} | {n: t for n, (t, _) in columns.items()}
+            write_table(connection, f"predictions.{table}", pa.table(values), types)
+    with platform.warehouse.dbt_turn():
+        dbt_build(platform.settings, select=[AUDIENCES], quiet=True)
+    with platform.warehouse.writer() as connection:
+        mark_build_whole(connection, "scored")
+    assert platform.warehouse.serve_newest_build() == "scored"
+
+
+def _difference(one: Connection, other: Connection, table: str) -> str | None:
+    """What is first found to differ, None where the rows are the same."""
+    columns = "select column_name, data_type from information_schema.columns where table_schema = ? and table_name = ?"
+    schema, _, name = table.partition(".")
+    found = one.rows(f"{columns} order by ordinal_position", [schema, name])
+    names = [column for column, _ in found if column not in OWN_COLUMNS.get(table, ())]
+    json_columns = {names.index(column) for column, kind in found if kind == "JSON"}
+    query = f"select {', '.join(names)} from {table}"
+    rows, others = (sorted((_plain(row, json_columns) for row in c.rows(query)), key=_key) for c in (one, other))
+    if len(rows) != len(others):
+        return f"{len(rows)} rows against {len(others)}"
+    for row, another in zip(rows, others, strict=True):
+        for column, value, same in zip(names, row, another, strict=True):
+            if not _is_same(value, same):
+                return f"{column}: {value!r} against {same!r}"
+    return None
+
+
+def _plain(row: tuple[Any, ...], json_columns: set[int]) -> tuple[Any, ...]:
+    """JSON by what it says: DuckDB writes the numbers in it anew."""
+    values = [bytes(value) if isinstance(value, memoryview) else value for value in row]
+    return tuple(
+        json.loads(value) if number in json_columns and value is not None else value
+        for number, value in enumerate(values)
+    )
+
+
+def _key(row: tuple[Any, ...]) -> tuple[list[str], list[str]]:
+    """Rows are put in order by what is exact; doubles only tell those apart that are the same otherwise."""
+    exact = [repr(value) for value in row if not isinstance(value, float)]
+    return exact, [f"{value:.6g}" for value in row if isinstance(value, float)]
+
+
+def _is_same(value: Any, another: Any) -> bool:
+    if isinstance(value, float) and isinstance(another, float):
+        return math.isclose(value, another, rel_tol=1e-9, abs_tol=1e-12)
+    return type(value) is type(another) and value == another
+
+
+def hostile_events() -> list[dict[str, Any]]:
+    """What clients send that is valid JSON and little else: odd amounts, clocks, texts, consents, lists and cases."""
+    amounts = [
+        "12.5",
+        " 7 ",
+        "+3.",
+        ".5",
+        "1e2",
+        1e2,
+        "1_000",
+        "n/a",
+        "",
+        "0x10",
+        "12.34565",
+        "9" * 30,
+        99999999999999.5,
+        True,
+        [1],
+    ]
+    names = [
+        "Öl",
+        "öl",
+        "Zebra",
+        "apple",
+        "Apple",
+        "_under",
+        "ß",
+        "a b",
+        "a-b",
+        "a",
+        'q"uote',
+        "new\nline",
+        "\u0000nul",
+        "😀",
+    ]
+    consents: list[Any] = [
+        {"advertising": True},
+        {"Advertising": "true"},
+        {"a.b/c~d": False},
+        [],
+        "yes",
+        {"analytics": None},
+        {},
+    ]
+    hosts = [" Max.Müller@EXAMPLE.com ", "mailto:a@b.de", "a@b", "\uff2dAX@b.de", "max@b.de\u200b"]
+    events: list[dict[str, Any]] = []
+    for number, amount in enumerate(amounts):
+        line = {
+            "product_id": f"p{number % 3}",
+            "category": names[number % len(names)],
+            "price": amount,
+            "quantity": amounts[-1 - number],
+        }
+        products: list[Any] = [[line, line], {"no": "list"}, None, "text", [None, 1, "x"], [line]]
+        properties = {
+            "order_id": f"o{number // 2}",
+            "revenue": amount,
+            "currency": ["EUR", "usd", " gbp ", "", None][number % 5],
+            "products": products[number % len(products)],
+            "tax": amounts[number - 3],
+        }
+        for event in ("Order Completed", "Order Updated", "Order Refunded"):
+            events.append({"event": event, "userId": f"u{number % 4}", "properties": properties})
+    for number, name in enumerate(names):
+        events.append(
+            {"event": "Product Viewed", "anonymousId": name, "properties": {"product_id": name, "category": name}}
+        )
+        events.append({"event": "Product Viewed", "userId": "u1", "properties": {"product_id": name, "category": name}})
+        context = {
+            "campaign": {"source": name, "name": name},
+            "location": {"country": name, "city": names[-number]},
+            "channel": name,
+        }
+        events.append({"event": "Product Added", "userId": f"u{number % 4}", "anonymousId": name, "context": context})
+    for number, consent in enumerate(consents):
+        events.append(
+            {"event": "Consent Given", "userId": f"u{number % 4}", "consent": consent, "context": {"consent": consent}}
+        )
+    for number, host in enumerate(hosts):
+        events.append(
+            {
+                "type": "identify",
+                "userId": f"u{number % 4}",
+                "traits": {"email": host, "phone": f"0{number}151 / 2345678"},
+            }
+        )
+    clocks = ["1900-01-01T00:00:00Z", "2026-06-30T23:59:59.999999Z", "9999-12-31T00:00:00Z", "2025-02-29T00:00:00Z"]
+    for number, event in enumerate(events):
+        event.setdefault("type", "track")
+        event["messageId"] = f"hostile-{number}"
+        event["timestamp"] = (
+            clocks[number % 97]
+            if number % 97 < len(clocks)
+            else f"2026-0{1 + number % 6}-1{number % 10}T08:{number % 60:02d}:00Z"
+        )
+    return events
