@@ -10,6 +10,7 @@ from orchestration.resources import Platform
 from orchestration.state import AudienceVersion
 from orchestration.stitching import Statistics, stitch
 from orchestration.transform import AUDIENCES, CUSTOMERS, EVIDENCE, dbt_build, prepare_manifest
+from orchestration.turns import end_turn, take_turn
 
 
 def build(
@@ -17,9 +18,19 @@ def build(
 ) -> tuple[Statistics, list[AudienceVersion]]:
     """Build the warehouse once with the predictions at hand; returns the engine's counts and the audiences that changed.
 
-    `select` is dbt's own selection, applied to every dbt step. Raises BuildError where a model or a test fails: readers keep
-    the build before.
+    Waits for a pass in progress. `select` is dbt's own selection, applied to every dbt step. Raises BuildError where a model or a
+    test fails: readers keep the build before.
     """
+    take_turn(platform.settings)
+    try:
+        return _build(platform, as_of=as_of, select=select, quiet=quiet)
+    finally:
+        end_turn(platform.settings)
+
+
+def _build(
+    platform: Platform, *, as_of: datetime | None, select: Sequence[str], quiet: bool
+) -> tuple[Statistics, list[AudienceVersion]]:
     settings = platform.settings
     prepare_manifest(settings)
     build_id = f"build-{uuid4()}"

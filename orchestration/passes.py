@@ -14,6 +14,7 @@ from orchestration.assets.dbt_models import STAGE_OF_SCHEMA
 from orchestration.errors import PassError
 from orchestration.resources import Platform
 from orchestration.runs import PROCESS_TAG, fail_dead_runs
+from orchestration.turns import end_turn
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 STAGES = ("collect", "unify", "predict", "activate")
@@ -37,9 +38,12 @@ def run_pass(platform: Platform, *, as_of: datetime | None) -> PassReport:
         fail_dead_runs(instance)
         job = definitions.defs.resolve_job_def("whole_pass")
         config = {"ops": {"run_clock": {"config": {"as_of": as_of.isoformat() if as_of else None}}}, **QUIET}
-        result = job.execute_in_process(
-            run_config=config, instance=instance, raise_on_error=False, tags={PROCESS_TAG: str(os.getpid())}
-        )
+        try:
+            result = job.execute_in_process(
+                run_config=config, instance=instance, raise_on_error=False, tags={PROCESS_TAG: str(os.getpid())}
+            )
+        finally:
+            end_turn(platform.settings)
         report = _report(result)
         if not result.success:
             raise PassError(_what_failed(result))

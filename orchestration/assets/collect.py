@@ -9,6 +9,7 @@ from orchestration.collecting import ensure_raw_tables, land_folder, remember_pr
 from orchestration.resources import Platform
 from orchestration.retrying import retried_when_transient
 from orchestration.state import utc_now
+from orchestration.turns import take_turn
 from orchestration.warehouse import row_count
 
 RAW = {
@@ -65,8 +66,9 @@ class ClockConfig(dg.Config):
 )
 @retried_when_transient
 def run_clock(context: dg.AssetExecutionContext, config: ClockConfig, platform: dg.ResourceParam[Platform]):  # type: ignore[no-untyped-def]
-    """Set the run's clock: events known at or after it do not exist for this run."""
+    """Set the run's clock: events known at or after it do not exist for this run. Waits for a pass in progress."""
     asked = datetime.fromisoformat(config.as_of) if config.as_of else None
+    take_turn(platform.settings)
     as_of = resolve_as_of(platform.state, asked)
     with platform.warehouse.writer() as connection:
         dates = start_run(

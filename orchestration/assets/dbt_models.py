@@ -9,6 +9,7 @@ from dagster_dbt import DagsterDbtTranslator, DbtCliResource, DbtProject
 
 from orchestration.resources import Platform
 from orchestration.transform import PASS_VARS
+from orchestration.turns import take_turn
 from orchestration.warehouse import row_count
 
 STAGE_OF_SCHEMA = {
@@ -62,6 +63,7 @@ def build_models(
     context: dg.AssetExecutionContext, dbt: DbtCliResource, platform: Platform, *, from_nothing: bool = False
 ) -> Iterator[Any]:
     """Run `dbt build` for the selected assets and tests, then add every table's row count to what Dagster shows."""
+    take_turn(platform.settings)
     arguments = ["build", "--vars", PASS_VARS, "--exclude-resource-type", "unit_test"]
     if from_nothing:
         arguments.append("--full-refresh")
