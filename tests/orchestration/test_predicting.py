@@ -14,6 +14,7 @@ from ml import MODELS, churn, ltv, segments
 from ml.model import ModelError
 from orchestration import model_checks
 from orchestration.cli import app, is_mistake
+from orchestration.predicting import labelled_rows
 from orchestration.resources import Platform
 from orchestration.warehouse import row_count
 from tests.orchestration.model_shop import (
@@ -61,6 +62,14 @@ def platform(trained_home: Path, tmp_path: Path) -> Platform:
 def rewrite(platform: Platform, rows: pd.DataFrame, features: pd.DataFrame, day: date = TODAY) -> None:
     with platform.warehouse.writer() as connection:
         write_shop(connection, rows, features, day)
+
+
+def test_models_do_not_learn_from_snapshots_that_were_asked_for(platform: Platform) -> None:
+    with platform.warehouse.writer() as connection:
+        dates = sorted(labelled_rows(connection)["as_of_date"].unique())
+        snapshot = pd.Timestamp(dates[1]).date()
+        connection.execute("update control.feature_dates set is_training_date = false where as_of_date = ?", [snapshot])
+        assert sorted(labelled_rows(connection)["as_of_date"].unique()) == [dates[0], *dates[2:]]
 
 
 def decision_of(card: dict[str, Any]) -> dict[str, Any]:
