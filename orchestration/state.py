@@ -14,9 +14,11 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestration.alert_outbox import AlertOutbox
+from orchestration.alert_outbox import metadata as alerts_metadata
 from orchestration.model_registry import ModelRegistry
 from orchestration.model_registry import metadata as models_metadata
 from orchestration.snapshots import SnapshotDays
+from orchestration.snapshots import metadata as snapshots_metadata
 
 SCHEMA = "weft_state"
 CREATION_LOCK = 0x57656673
@@ -265,6 +267,8 @@ def _create_in_postgres(engine: sa.Engine) -> None:
         connection.execute(sa.schema.CreateSchema(SCHEMA, if_not_exists=True))
         metadata.create_all(connection)
         models_metadata.create_all(connection)
+        snapshots_metadata.create_all(connection)
+        alerts_metadata.create_all(connection)
 
 
 def _use_wal(connection: Any, _record: object) -> None:

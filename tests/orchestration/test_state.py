@@ -1,6 +1,6 @@
 """Operator state: audience versions, tries to publish, the salt."""
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -75,3 +75,18 @@ def test_the_salt_is_made_once_and_stays(url: str, tmp_path: Path) -> None:
     assert len(salt) == 32
     assert State(url).salt() == salt
     assert State(f"sqlite:///{tmp_path / 'other.sqlite'}").salt() != salt
+
+
+def test_days_and_alerts_are_kept_once(state: State) -> None:
+    days = [date(2026, 3, 1), date(2026, 3, 2)]
+    state.snapshots.ask_for(days)
+    state.snapshots.ask_for(days[1:])
+    as_of = datetime(2026, 3, 2, 12)
+    assert state.snapshots.instants(as_of, retention_days=30) == [datetime(2026, 3, 1)]
+    assert state.snapshots.instants(as_of + timedelta(days=1), retention_days=1) == [datetime(2026, 3, 2)]
+    state.alerts.add("run", {"job": "refresh"}, now=as_of)
+    state.alerts.add("run", {"job": "another"}, now=as_of)
+    [alert] = state.alerts.due(as_of)
+    assert alert.body == {"job": "refresh"}
+    state.alerts.told(alert)
+    assert state.alerts.due(as_of + timedelta(days=1)) == []
