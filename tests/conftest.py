@@ -1,7 +1,10 @@
 """What tests share: the project's dbt manifest, an installation of their own, a Redis and a PostgreSQL."""
 
+import atexit
 import json
 import os
+import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -11,18 +14,19 @@ from urllib.parse import urlsplit
 
 import pytest
 
-# A run of the tests never touches a person's own installation.
+# A run of the tests never touches a person's own installation: this stands before any test module is imported, because
+# orchestration.definitions reads the environment when it is.
 for name in [key for key in os.environ if key.startswith("WEFT_") or key in ("REDIS_URL", "DAGSTER_HOME")]:
     del os.environ[name]
+HOME = Path(tempfile.mkdtemp(prefix="weft-tests-"))
+atexit.register(shutil.rmtree, HOME, ignore_errors=True)
+os.environ |= {"WEFT_HOME": str(HOME), "WEFT_INSTALLATION_SALT": "tests"}
 
 
 @pytest.fixture(scope="session")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """WEFT_HOME of this test session; set before orchestration.definitions is imported, which reads it."""
-    folder = tmp_path_factory.mktemp("weft-home")
-    os.environ["WEFT_HOME"] = str(folder)
-    os.environ["WEFT_INSTALLATION_SALT"] = "tests"
-    return folder
+def home() -> Path:
+    """WEFT_HOME of this test session."""
+    return HOME
 
 
 @pytest.fixture(scope="session")
