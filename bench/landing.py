@@ -14,6 +14,7 @@ from pydantic_core import to_json
 
 from bench.comparison import Comparison, Ratio
 from bench.harness import Contender, Facts, Run
+from orchestration.duckdb_warehouse import DuckDBConnection
 from orchestration.landing import ensure_raw_tables, land_file
 from orchestration.warehouse import row_count
 
@@ -143,7 +144,7 @@ def _file(run: Run) -> Path:
 
 def _found(run: Run) -> Facts:
     with duckdb.connect(str(run.scratch / "warehouse.duckdb"), read_only=True) as connection:
-        return {"events": row_count(connection, "raw.events")}
+        return {"events": row_count(DuckDBConnection(connection), "raw.events")}
 
 
 WEFT, READ_JSON, PYDANTIC = "Weft land_file", "DuckDB read_json", "pydantic rows"

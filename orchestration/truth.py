@@ -12,6 +12,8 @@ def load_truth(connection: Connection, folder: Path) -> None:
     with connection.transaction():
         for table in ("people", "identifiers", "event_owners"):
             rows = pq.read_table(folder / f"{table}.parquet")
+            # dbt may have created it empty, with fewer columns
+            connection.execute(f"drop table if exists truth.{table}")
             write_table(
                 connection, f"truth.{table}", rows, {field.name: SQL_TYPES[field.type] for field in rows.schema}
             )

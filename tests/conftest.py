@@ -23,6 +23,15 @@ atexit.register(shutil.rmtree, HOME, ignore_errors=True)
 os.environ |= {"WEFT_HOME": str(HOME), "WEFT_INSTALLATION_SALT": "tests"}
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _environment_of_a_module() -> Iterator[None]:
+    """What a module's passes export for dbt and Dagster is gone when it ends: the next one has installations of its own."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
 @pytest.fixture(scope="session")
 def home() -> Path:
     """WEFT_HOME of this test session."""

@@ -35,7 +35,7 @@ def build(platform: Platform, as_of: datetime) -> Statistics:
     dbt_build(platform.settings, select=[EVIDENCE], quiet=True)
     with platform.warehouse.writer() as connection:
         done = stitch(connection, rules=platform.rules, dates=dates, salt=platform.salt)
-    dbt_build(platform.settings, select=["touched_evidence", "evidence_customers"], quiet=True)
+    dbt_build(platform.settings, select=["order_evidence", "touched_evidence", "evidence_customers"], quiet=True)
     with platform.warehouse.writer() as connection:
         mark_build_whole(connection, f"build at {as_of}")
     return done

@@ -15,7 +15,7 @@ import pyarrow as pa
 from ml import MODELS, churn, registry, schema
 from ml.model import Fitted
 from orchestration import duckdb_warehouse
-from orchestration.clock import BUILDS, CURRENT_RUN, FEATURE_DATES, mark_build_whole
+from orchestration.clock import BUILDS, CURRENT_RUN, DATES, FEATURE_DATES, mark_build_whole
 from orchestration.predicting import load, score, train
 from orchestration.resources import Platform
 from orchestration.settings import load_settings
@@ -64,7 +64,8 @@ def write_shop(connection: Connection, rows: pd.DataFrame, today: pd.DataFrame, 
         create_table(connection, "control.builds", BUILDS)
         connection.execute("delete from control.current_run")
         connection.execute("insert into control.current_run (run_id, as_of, run_seq) values ('r', ?, 1)", [as_of])
-        mark_build_whole(connection, f"build-{day}")
+        create_table(connection, "control.standing_dates", DATES)
+    mark_build_whole(connection, f"build-{day}")
 
 
 def _write(connection: Connection, table: str, frame: pd.DataFrame, columns: Any) -> None:
