@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import uuid4
 
-from orchestration.clock import mark_build_whole, rebuilds_events, resolve_as_of, start_run
+from orchestration.clock import mark_build_whole, mark_selection_built, rebuilds_events, resolve_as_of, start_run
 from orchestration.publishing import register_changes
 from orchestration.resources import Platform
 from orchestration.state import AudienceVersion
@@ -46,7 +46,7 @@ def _build(
     _step(platform, select, CUSTOMERS, leave_out=[EVIDENCE, AUDIENCES], quiet=quiet)
     _step(platform, select, AUDIENCES, leave_out=[EVIDENCE, CUSTOMERS], quiet=quiet)
     with platform.warehouse.writer() as connection:
-        mark_build_whole(connection, build_id)
+        (mark_selection_built if select else mark_build_whole)(connection, build_id)
     return statistics, register_changes(platform.warehouse, platform.state)
 
 

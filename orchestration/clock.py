@@ -176,6 +176,14 @@ def rebuilds_events(connection: Connection) -> bool:
     return bool(scalar(connection, "select rebuilds_events from control.current_run"))
 
 
+def mark_selection_built(connection: Connection, build_id: str) -> None:
+    """Write that some models were built: readers may have it, but the next run takes nothing of it as standing."""
+    connection.execute(
+        "insert into control.builds (build_id, as_of, completed_at) select ?, as_of, ? from control.current_run",
+        [build_id, utc_now()],
+    )
+
+
 def mark_build_whole(connection: Connection, build_id: str) -> None:
     """Write that everything of the run in progress is in the warehouse, its feature rows at all dates included."""
     with connection.transaction():

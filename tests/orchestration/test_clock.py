@@ -13,6 +13,7 @@ from orchestration.clock import (
     dates_in_use,
     feature_dates,
     mark_build_whole,
+    mark_selection_built,
     resolve_as_of,
     start_run,
 )
@@ -83,6 +84,15 @@ def test_a_run_leaves_standing_what_the_last_whole_build_has(warehouse: DuckDBWa
         assert _start(connection, tmp_path, JULY + HOUR) == (3, 2, JULY)
         # broken off: what it changed lies between the whole build and the next run too
         assert _start(connection, tmp_path, JULY + 2 * HOUR) == (4, 2, JULY)
+
+
+def test_what_a_selection_built_is_not_taken_for_the_whole(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
+    with warehouse.writer() as connection:
+        _start(connection, tmp_path, JULY)
+        mark_build_whole(connection, "whole")
+        _start(connection, tmp_path, JULY + HOUR)
+        mark_selection_built(connection, "some models")
+        assert _start(connection, tmp_path, JULY + 2 * HOUR) == (3, 1, JULY)
 
 
 def test_nothing_stands_after_a_run_that_looked_further_ahead(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
