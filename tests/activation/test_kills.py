@@ -198,6 +198,6 @@ def test_the_check_notices_a_publisher_of_profiles_without_transactions(
     redis_server: EmbeddedRedis, client: redis.Redis, tmp_path: Path
 ) -> None:
     problems = profile_problems(
-        redis_server, tmp_path, publisher="without transactions", failpoints=["profiles 50"], rounds=2
+        redis_server, tmp_path, publisher="without transactions", failpoints=["profiles 50"], rounds=12
     )
     assert set(problems) & {"a customer of every version was not found", "a profile was torn"}
