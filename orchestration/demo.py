@@ -70,7 +70,7 @@ def simulate_once(config: SimulationConfig, folder: Path) -> None:
 
 def put_into_inbox(folder: Path, inbox: Path) -> None:
     """Hand every simulated file to the inbox of its mapping, as a link: nothing is copied, and twice is once."""
-    for mapping in sorted(path for path in folder.iterdir() if path.name.startswith("simulator_")):
+    for mapping in sorted(path for path in folder.iterdir() if path.is_dir() and path.name != "truth"):
         (inbox / mapping.name).mkdir(parents=True, exist_ok=True)
         for file in sorted(mapping.iterdir()):
             target = inbox / mapping.name / f"{folder.name}-{file.name}"
