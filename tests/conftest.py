@@ -22,15 +22,16 @@ for name in [key for key in os.environ if key.startswith("WEFT_") or key in ("RE
 HOME = Path(tempfile.mkdtemp(prefix="weft-tests-"))
 atexit.register(shutil.rmtree, HOME, ignore_errors=True)
 os.environ |= {"WEFT_HOME": str(HOME), "WEFT_INSTALLATION_SALT": "tests"}
+ENVIRONMENT = dict(os.environ)
 
 
 @pytest.fixture(autouse=True, scope="module")
 def _environment_of_a_module() -> Iterator[None]:
-    """What a module's passes export for dbt and Dagster is gone when it ends: the next one has installations of its own."""
-    before = dict(os.environ)
-    yield
+    """Every module starts in the same environment: what definitions export when they are imported, or a pass of another module, would
+    lead its processes to another warehouse."""
     os.environ.clear()
-    os.environ.update(before)
+    os.environ.update(ENVIRONMENT)
+    yield
 
 
 @pytest.fixture(scope="session")
