@@ -70,6 +70,18 @@ class HotLimits(_Section):
         return self.per_pair.get(identifier_type, {}).get(other_type, self.limit)
 
 
+class Review(_Section):
+    """Evidence whose strong identifiers lie in MORE groups than this waits for a person."""
+
+    groups: _Limit
+
+
+class Visits(_Section):
+    """A visit on a shared identifier ends after this many minutes without an event on it."""
+
+    gap_minutes: Annotated[int, Field(ge=1, le=1440, strict=True)]
+
+
 class Rules(_Section):
     """The whole rule file, checked."""
 
@@ -77,6 +89,9 @@ class Rules(_Section):
     identifier_types: Annotated[dict[_Name, IdentifierType], Field(min_length=1)]
     blocked: dict[_Name, BlockedValues] = {}
     hot: HotLimits
+    limits: dict[_Name, _Limit] = {}
+    review: Review
+    visits: Visits
 
     @model_validator(mode="after")
     def _refuse_what_does_not_fit_together(self) -> Rules:
@@ -88,6 +103,9 @@ class Rules(_Section):
         for name in self.blocked:
             if name != ALL_TYPES and name not in self.identifier_types:
                 raise _Misfit(("blocked", name), "is neither all_types nor one of identifier_types")
+        for name in self.limits:
+            if name not in self.identifier_types:
+                raise _Misfit(("limits", name), "is not one of identifier_types")
         for name, others in self.hot.per_pair.items():
             if name not in self.identifier_types:
                 raise _Misfit(("hot", "per_pair", name), "is not one of identifier_types")

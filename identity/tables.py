@@ -43,8 +43,10 @@ MEMBERSHIPS = pa.schema(
         ("component_id", pa.int64()),
     ]
 )
-"""One row per identifier, customer and known interval [known_from, known_to); known_to null = still.
+"""One row per identifier, customer, valid and known interval [known_from, known_to); known_to null = still.
 
+valid_from and valid_to are null for an identifier that is one customer's. A shared one (rule 5) has a row per run of visits:
+its events at ordered_at in [valid_from, valid_to) that no other identifier gives to somebody are that customer's.
 component_id: what has to be decided together. Equal for identifiers that evidence or a customer id of the ledger connects
 at any date in use, whatever rules keep them apart; a run that decides them again numbers them anew."""
 
@@ -90,6 +92,87 @@ HOT_IDENTIFIERS = pa.schema(
 )
 """One row per hot identifier and strong type of which it was seen with too many values."""
 
+DECISIONS = pa.schema(
+    [
+        ("decision_seq", pa.int64()),
+        ("action", pa.string()),
+        ("side", pa.int32()),
+        ("identifier_type", pa.string()),
+        ("identifier_value", pa.string()),
+    ]
+)
+"""Decisions of people, in the order they were made (identity.decisions says what each does): one row per decision, side and
+identifier. link: all of side 0 are one person; wall: nobody of side 0 is anybody of side 1; refuse: events whose strong
+identifiers are those of side 0 join nothing. Values are normalised."""
+
+EVENTS = pa.schema(
+    [
+        ("evidence_row", pa.int32()),
+        ("ordered_at", TIMESTAMP),
+        ("source", pa.string()),
+        ("message_id", pa.string()),
+        ("known_at", TIMESTAMP),
+    ]
+)
+"""One row per event of the sets of evidence asked for (places in the table of evidence)."""
+
+SET_ASIDE = pa.schema(
+    [
+        ("evidence_id", pa.string()),
+        ("identifier_id", pa.string()),
+        ("identifier_type", pa.string()),
+        ("identifier_value", pa.string()),
+        ("reason", pa.string()),
+        ("limited_type", pa.string()),
+        ("decision_seq", pa.int64()),
+    ]
+)
+"""One row per set of evidence and strong identifier in it that did not join the ones kept before it (rule 4), at the last date.
+
+reason 'limit' (limited_type: of which the customer would hold too many) or 'wall' (decision_seq: which). evidence_id is that of
+the earliest set where several are equal once hot identifiers have left."""
+
+REFUSED_JOINS = pa.schema(
+    [
+        ("identifier_id", pa.string()),
+        ("identifier_type", pa.string()),
+        ("identifier_value", pa.string()),
+        ("step", pa.string()),
+        ("is_shared", pa.bool_()),
+        ("reason", pa.string()),
+        ("limited_type", pa.string()),
+        ("decision_seq", pa.int64()),
+    ]
+)
+"""One row per weak identifier and step of rule 5 ('strong' or 'weak' neighbours) in which it joined nothing, at the last date.
+
+reason 'several people' (limited_type: the strong type that two of the groups hold), 'limit' or 'wall' as in SET_ASIDE."""
+
+REVIEW_QUEUE = pa.schema(
+    [
+        ("review_id", pa.string()),
+        ("evidence_id", pa.string()),
+        ("status", pa.string()),
+        ("group_count", pa.int64()),
+        ("known_from", TIMESTAMP),
+        ("known_to", TIMESTAMP),
+    ]
+)
+"""One row per set of evidence that rule 4 lets join nothing, and known interval (known_to null = still).
+
+review_id: hash of its strong identifiers, what a person decides on; status 'open', or 'refused' by a decision; group_count:
+customers that its strong identifiers lie in (the newest count)."""
+
+WAITING_DECISIONS = pa.schema(
+    [
+        ("decision_seq", pa.int64()),
+        ("identifier_type", pa.string()),
+        ("identifier_value", pa.string()),
+        ("reason", pa.string()),
+    ]
+)
+"""One row per linked identifier that the link waits for: 'blocked', 'hot', or 'not seen' (that one joins all the same)."""
+
 BLOCKED_IDENTIFIERS = pa.schema(
     [("identifier_id", pa.string()), ("identifier_type", pa.string()), ("reason", pa.string())]
 )
@@ -98,7 +181,7 @@ BLOCKED_IDENTIFIERS = pa.schema(
 IDENTIFIER_TYPES = pa.schema([("identifier_type", pa.string()), ("priority", pa.int32()), ("is_strong", pa.bool_())])
 """control.identifier_types: one row per configured type."""
 
-NULLABLE = {"valid_from", "valid_to", "known_to"}
+NULLABLE = {"valid_from", "valid_to", "known_to", "limited_type", "decision_seq"}
 
 
 class IdentityError(ValueError):

@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-metadata = sa.MetaData()
+from orchestration.state_tables import metadata
 
 FIRST_WAIT = timedelta(seconds=30)
 LONGEST_WAIT = timedelta(hours=1)
@@ -37,7 +37,6 @@ class AlertOutbox:
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
-        metadata.create_all(engine)
 
     def add(self, run_id: str, body: dict[str, Any], *, now: datetime) -> None:
         """Keep what has to be told of a run; a run that was added before stays as it is."""

@@ -9,8 +9,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from orchestration.errors import RegistryError
-
-metadata = sa.MetaData()
+from orchestration.state_tables import metadata
 
 # One row per trained version, never changed: its row of predictions.model_versions but is_champion, as JSON.
 trained_models = sa.Table(
@@ -53,7 +52,6 @@ class ModelRegistry:
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
-        metadata.create_all(engine)
 
     def cards(self) -> list[dict[str, Any]]:
         """Every version as a row of predictions.model_versions, oldest first."""

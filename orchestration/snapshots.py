@@ -5,7 +5,7 @@ from datetime import date, datetime, time, timedelta
 
 import sqlalchemy as sa
 
-metadata = sa.MetaData()
+from orchestration.state_tables import metadata
 
 # One row per day that a snapshot was asked for; runs keep making it until it is older than WEFT_SNAPSHOT_RETENTION_DAYS.
 snapshot_days = sa.Table("snapshot_days", metadata, sa.Column("day", sa.Date, primary_key=True))
@@ -16,7 +16,6 @@ class SnapshotDays:
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
-        metadata.create_all(engine)
 
     def ask_for(self, days: Sequence[date]) -> None:
         """Remember these days; those asked for before stay."""

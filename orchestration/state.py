@@ -14,16 +14,12 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestration.alert_outbox import AlertOutbox
-from orchestration.alert_outbox import metadata as alerts_metadata
 from orchestration.model_registry import ModelRegistry
-from orchestration.model_registry import metadata as models_metadata
 from orchestration.snapshots import SnapshotDays
-from orchestration.snapshots import metadata as snapshots_metadata
+from orchestration.state_tables import metadata
 
 SCHEMA = "weft_state"
 CREATION_LOCK = 0x57656673
-
-metadata = sa.MetaData()
 
 installation = sa.Table(
     "installation",
@@ -266,9 +262,6 @@ def _create_in_postgres(engine: sa.Engine) -> None:
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(CREATION_LOCK)))
         connection.execute(sa.schema.CreateSchema(SCHEMA, if_not_exists=True))
         metadata.create_all(connection)
-        models_metadata.create_all(connection)
-        snapshots_metadata.create_all(connection)
-        alerts_metadata.create_all(connection)
 
 
 def _use_wal(connection: Any, _record: object) -> None:
