@@ -23,6 +23,7 @@ Ints = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.int32]
 Flags = npt.NDArray[np.bool_]
 
+_NAME = ["identifier_type", "identifier_value"]
 _KEY = ["first_at", "first_source", "first_message_id"]
 
 
@@ -30,7 +31,9 @@ _KEY = ["first_at", "first_source", "first_message_id"]
 class Evidence:
     """What is known by the run's last date, blocked identifiers left out.
 
-    Identifiers, by code: `identifiers` (the table, reordered), `type_code` (place in `types`), `is_strong`.
+    Identifiers, by code: `identifiers` (the table, reordered, those that only decisions name among them, without an id),
+    `type_code` (place in `types`; `strong_types` by type), `is_strong`, `is_usable` (not blocked). `decided_codes`: by row
+    of the decisions.
     Pairs, one per evidence and identifier in it, in key order, those of a set side by side: `pair_place` (dense place
     of the evidence's key; equal keys share it), `pair_row` (the evidence's row in `table`), `pair_identifier`,
     `pair_date` (first date in `dates` at which the evidence counts).
@@ -39,8 +42,11 @@ class Evidence:
     table: pa.Table
     identifiers: pa.Table
     types: tuple[str, ...]
+    strong_types: Flags
     type_code: Codes
     is_strong: Flags
+    is_usable: Flags
+    decided_codes: Codes
     pair_place: Codes
     pair_row: Codes
     pair_identifier: Codes
@@ -49,14 +55,22 @@ class Evidence:
 
     @property
     def identifier_count(self) -> int:
-        """The number of identifiers, blocked ones included (they have no pairs)."""
+        """The number of identifiers, blocked ones and those that only decisions name included (they have no pairs)."""
         return len(self.type_code)
 
 
 def encode(
-    identifiers: pa.Table, evidence: pa.Table, members: pa.Table, *, rules: Rules, dates: Sequence[datetime]
+    identifiers: pa.Table,
+    evidence: pa.Table,
+    members: pa.Table,
+    decisions: pa.Table,
+    *,
+    rules: Rules,
+    dates: Sequence[datetime],
 ) -> Evidence:
-    """Encode the three tables (already conformed). Cost: n log n in evidence and identifiers, linear in pairs."""
+    """Encode the four tables (already conformed). Cost: n log n in evidence and identifiers, linear in pairs."""
+    given = len(identifiers)
+    identifiers, decided = _with_decided(identifiers, decisions)
     kinds = sorted(rules.identifier_types.items(), key=lambda item: item[1].priority)
     types = tuple(name for name, _ in kinds)
     type_code = _type_codes(identifiers, types)
@@ -68,7 +82,7 @@ def encode(
     code = np.empty(len(order), dtype=np.int32)
     code[order] = np.arange(len(order))
     pair_row = _places(members, "evidence_row", len(evidence))
-    pair_identifier = code[_places(members, "identifier_row", len(identifiers))]
+    pair_identifier = code[_places(members, "identifier_row", given)]
     position, place = _key_order(evidence)
     known_at = evidence["first_known_at"].cast(pa.int64()).to_numpy()
     counts_from = np.searchsorted(instants(dates), known_at, side="right")
@@ -81,8 +95,11 @@ def encode(
         table=evidence,
         identifiers=identifiers,
         types=types,
+        strong_types=strong[:-1],
         type_code=type_code,
         is_strong=strong[type_code],
+        is_usable=usable,
+        decided_codes=code[decided],
         pair_place=place[pair_row],
         pair_row=pair_row,
         pair_identifier=pair_identifier,
@@ -94,6 +111,25 @@ def encode(
 def instants(dates: Sequence[datetime]) -> Ints:
     """Dates as microseconds since 1970."""
     return np.array(list(dates), dtype="datetime64[us]").astype(np.int64)
+
+
+def _with_decided(identifiers: pa.Table, decisions: pa.Table) -> tuple[pa.Table, Ints]:
+    """Append the identifiers that decisions name and no event carries; and the row of each decision's identifier."""
+    if not len(decisions):
+        return identifiers, np.empty(0, dtype=np.int64)
+    named = list(zip(*(decisions[name].to_pylist() for name in _NAME), strict=True))
+    candidates = np.flatnonzero(
+        pc.is_in(identifiers["identifier_value"], value_set=decisions["identifier_value"].combine_chunks()).to_numpy()
+    )
+    taken = identifiers.take(pa.array(candidates))
+    row = dict(zip(zip(*(taken[name].to_pylist() for name in _NAME), strict=True), candidates.tolist(), strict=True))
+    unseen = [name for name in dict.fromkeys(named) if name not in row]
+    row |= {name: len(identifiers) + place for place, name in enumerate(unseen)}
+    more = pa.Table.from_pylist(
+        [{"identifier_id": "", "identifier_type": kind, "identifier_value": value} for kind, value in unseen],
+        identifiers.schema,
+    )
+    return pa.concat_tables([identifiers, more]), np.array([row[name] for name in named], dtype=np.int64)
 
 
 def _type_codes(identifiers: pa.Table, types: tuple[str, ...]) -> Codes:
@@ -153,4 +189,4 @@ def _differs_from_last(keyed: pa.Table) -> Flags:
 
 def _blocked_table(identifiers: pa.Table, reasons: pa.Array) -> pa.Table:
     named = identifiers.select(["identifier_id", "identifier_type"]).append_column("reason", reasons)
-    return named.filter(pc.is_valid(reasons))
+    return named.filter(pc.and_(pc.is_valid(reasons), pc.not_equal(named["identifier_id"], "")))

@@ -9,9 +9,11 @@ from datetime import datetime
 import numpy as np
 import pyarrow as pa
 
-from identity.components import ABSENT, Groups
+from identity.components import ABSENT
 from identity.evidence import Codes, Evidence, Flags, Ints
+from identity.groups import Groups
 from identity.ledger import Holders
+from identity.memberships import Held
 from identity.tables import MERGE_HISTORY
 
 _NOT_YET = np.iinfo(np.int64).max
@@ -28,24 +30,25 @@ class Changes:
     event: Ints
 
 
-def compare(before: Codes, evidence: Evidence, groups: Groups, holders: Holders) -> Changes:
-    """Compare customers by identifier code (`before`, ABSENT for none) with the answer of `groups` and `holders`.
+def compare(before: Held, now: Held, evidence: Evidence, groups: Groups, holders: Holders) -> Changes:
+    """Compare what customers held (`before`) with what `groups` and `holders` give them (`now`).
 
     An id whose best anchor now lies in another customer's group has merged into that customer. Identifiers that left
-    for any other customer are a split. Cost: linear in identifiers, and in the evidence of merged groups that joins
-    what was apart.
+    for any other customer are a split, and so is an identifier that became shared, towards each other customer who has
+    a run of visits on it. Cost: linear in identifiers, and in the evidence of merged groups that joins what was apart.
     """
-    present = groups.group != ABSENT
-    now = np.where(present, holders.customer[groups.group], ABSENT)
-    moved = (before != ABSENT) & (now != ABSENT) & (now != before)
-    known = np.unique(before[before != ABSENT])
+    was, now_customer = before.customer, now.customer
+    moved = (was != ABSENT) & (now_customer != ABSENT) & (now_customer != was)
+    became_shared = (was[now.shared] != ABSENT) & (was[now.shared] != now.shared_customer)
+    known = np.unique(np.concatenate((was[was != ABSENT], before.shared_customer)))
     gone = known[(holders.living[known] != ABSENT) & (holders.living[known] != known)]
-    from_to = np.concatenate((before[moved], gone)).astype(np.int64) * len(holders.living)
-    from_to = np.unique(from_to + np.concatenate((now[moved], holders.living[gone])))
+    lost = np.concatenate((was[moved], was[now.shared[became_shared]], gone)).astype(np.int64)
+    got = np.concatenate((now_customer[moved], now.shared_customer[became_shared], holders.living[gone]))
+    from_to = np.unique(lost * len(holders.living) + got)
     left, right = (side.astype(np.int32) for side in np.divmod(from_to, max(len(holders.living), 1)))
     merged = holders.living[left] == right
     event = np.full(len(left), ABSENT, dtype=np.int64)
-    event[merged] = _joining_events(before, evidence, groups, (left[merged], right[merged]), holders.anchor)
+    event[merged] = _joining_events(was, evidence, groups, (left[merged], right[merged]), holders.anchor)
     return Changes(left, right, merged, event)
 
 
@@ -64,18 +67,24 @@ def _joining_events(
     home = groups.group[anchor[customers[0]]]
     concerned = np.zeros(groups.count, dtype=bool)
     concerned[home] = True
-    pairs = groups.pairs[concerned[groups.group[evidence.pair_identifier[groups.pairs]]]]
+    joining = groups.pairs[groups.joins]
+    joining = joining[concerned[groups.group[evidence.pair_identifier[joining]]]]
+    # of one set, those of one group side by side: what a rule kept apart from them joined nothing
+    at = groups.group[evidence.pair_identifier[joining]]
+    newly = np.cumsum(np.diff(evidence.pair_row[joining], prepend=ABSENT) != 0)
+    order = np.lexsort((at, newly))
+    pairs, at = joining[order], at[order]
     row, pieces = evidence.pair_row[pairs], piece[evidence.pair_identifier[pairs]]
-    joins = np.flatnonzero((row[1:] == row[:-1]) & (pieces[1:] != pieces[:-1]))
+    joins = np.flatnonzero((row[1:] == row[:-1]) & (at[1:] == at[:-1]) & (pieces[1:] != pieces[:-1]))
     forest = _Forest()
     for time, (one, other) in enumerate(zip(pieces[joins].tolist(), pieces[joins + 1].tolist(), strict=True)):
         forest.join(one, other, time)
 
     sides = []
     for side in customers:
-        at = np.searchsorted(keys, side * np.int64(groups.count) + home)
-        stays = keys[np.minimum(at, len(keys) - 1)] == side * np.int64(groups.count) + home
-        sides.append(np.where(stays, evidence.identifier_count + at, piece[anchor[side]]).tolist())
+        spot = np.searchsorted(keys, side * np.int64(groups.count) + home)
+        stays = keys[np.minimum(spot, len(keys) - 1)] == side * np.int64(groups.count) + home
+        sides.append(np.where(stays, evidence.identifier_count + spot, piece[anchor[side]]).tolist())
     times = [forest.joined_at(one, other) for one, other in zip(*sides, strict=True)]
     return np.array([row[joins[time]] if time != ABSENT else ABSENT for time in times], dtype=np.int64)
 

@@ -20,11 +20,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from identity.components import ABSENT, Groups, find_anchors
+from identity.components import ABSENT
 from identity.evidence import Codes, Evidence, Flags, Ints, instants
+from identity.groups import Groups
 from identity.tables import LEDGER, positions
 
 _LATE, _WEAK = np.int64(1) << 62, np.int64(1) << 61
+_ANONYMOUS = np.int64(1) << 62
 _NONE, _ID = np.iinfo(np.int64).max, (np.int64(1) << 31) - 1
 
 
@@ -80,14 +82,16 @@ def _after_last(table: pa.Table) -> int:
 
 
 def assign_ids(ledger: Ledger, evidence: Evidence, groups: Groups, *, date: int, salt: str) -> tuple[Ledger, Holders]:
-    """Give every group its customer id at `date`; the ledger comes back with the rows that this added."""
+    """Give every group its customer id at `date`; the ledger comes back with the rows that this added.
+
+    An idle group (a shared identifier whose events are all somebody's) keeps an id but is given none."""
     best = _best_rows(ledger, groups, date)
     alive = np.flatnonzero(best != ABSENT)
     customer = _oldest_ids(ledger, groups, best, alive, date)
     used = np.zeros(groups.count, dtype=bool)
     used[groups.group[groups.group != ABSENT]] = True
 
-    idless = used & (customer == ABSENT)
+    idless = used & (customer == ABSENT) & ~groups.idle
     gaining = _anonymous_ids(ledger, groups, customer) & _with_strong(evidence, groups) & ~idless
     anchors = find_anchors(evidence, groups, idless | gaining)
     minted = _by_key(groups, anchors, np.flatnonzero(idless))
@@ -138,6 +142,23 @@ def _with_strong(evidence: Evidence, groups: Groups) -> Flags:
     strong = np.zeros(groups.count, dtype=bool)
     strong[groups.group[(groups.group != ABSENT) & evidence.is_strong]] = True
     return strong
+
+
+def find_anchors(evidence: Evidence, groups: Groups, wanted: Flags) -> Codes:
+    """Give for each wanted group its first strong identifier by (key, priority, value), else its first weak one.
+
+    By group number; ABSENT for groups that are not wanted.
+    """
+    members = np.flatnonzero(groups.group != ABSENT)
+    members = members[wanted[groups.group[members]]]
+    order = groups.first_place[members].astype(np.int64) * evidence.identifier_count + members
+    order += np.where(evidence.is_strong[members], 0, _ANONYMOUS)
+    best = np.full(groups.count, _NONE)
+    np.minimum.at(best, groups.group[members], order)
+    anchor = np.full(groups.count, ABSENT, dtype=np.int32)
+    found = best != _NONE
+    anchor[found] = (best[found] & ~_ANONYMOUS) % evidence.identifier_count
+    return anchor
 
 
 def _by_key(groups: Groups, anchors: Codes, numbers: Ints) -> Ints:

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+import networkx as nx
 import pyarrow as pa
 from hypothesis import strategies as st
 
 from identity.engine import Resolution, resolve
-from identity.rules import HotLimits, IdentifierType, Rules, load_rules
-from identity.tables import EVIDENCE, EVIDENCE_IDENTIFIERS, IDENTIFIERS, LEDGER, MEMBERSHIPS
+from identity.rules import HotLimits, IdentifierType, Review, Rules, load_rules
+from identity.tables import DECISIONS, EVENTS, EVIDENCE, EVIDENCE_IDENTIFIERS, IDENTIFIERS, LEDGER, MEMBERSHIPS
+from identity.visits import EventsOf
 
 SALT = "a salt for tests"
 Identifier = tuple[str, str]
@@ -31,16 +33,56 @@ class Sighting:
     source: str = "web"
     message_id: str = ""
 
+    @property
+    def key(self) -> tuple[datetime, str, str]:
+        """Its place in the order of evidence."""
+        return self.at, self.source, self.message_id
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a person decided; `sides` has two for a wall, one otherwise."""
+
+    action: str
+    sides: tuple[tuple[Identifier, ...], ...]
+
+
+def names(text: str) -> tuple[Identifier, ...]:
+    """Identifiers from names such as 'cookie:1 email:anna'."""
+    return tuple((_TYPES[kind], value) for kind, value in (name.split(":", 1) for name in text.split()))
+
+
+def link(text: str) -> Decision:
+    return Decision("link", (names(text),))
+
+
+def wall(one: str, other: str) -> Decision:
+    return Decision("wall", (names(one), names(other)))
+
+
+def refuse(text: str) -> Decision:
+    return Decision("refuse", (names(text),))
+
+
+def decisions_table(decisions: Sequence[Decision]) -> pa.Table:
+    """Decisions as the engine gets them."""
+    rows = [
+        (number, each.action, side, *name)
+        for number, each in enumerate(decisions, start=1)
+        for side, listed in enumerate(each.sides)
+        for name in listed
+    ]
+    return pa.Table.from_pylist([dict(zip(DECISIONS.names, row, strict=True)) for row in rows], DECISIONS)
+
 
 def day(number: float) -> datetime:
     return datetime(2024, 1, 1) + timedelta(days=number)
 
 
-def seen(at: float, names: str, *, known: float | None = None, source: str = "web", message: str = "") -> Sighting:
+def seen(at: float, text: str, *, known: float | None = None, source: str = "web", message: str = "") -> Sighting:
     """A sighting at day `at` from names such as 'cookie:1 email:anna'."""
-    pairs = (name.split(":", 1) for name in names.split())
-    members = frozenset((_TYPES[kind], value) for kind, value in pairs)
-    return Sighting(day(at), members, day(at if known is None else known), source, message or f"m{at}-{names}")
+    members = frozenset(names(text))
+    return Sighting(day(at), members, day(at if known is None else known), source, message or f"m{at}-{text}")
 
 
 def identifier_id(identifier: Identifier) -> str:
@@ -52,22 +94,23 @@ def evidence_id(members: frozenset[Identifier]) -> str:
 
 
 def as_evidence(sightings: Iterable[Sighting]) -> list[Sighting]:
-    """What dbt makes of events: one row per distinct set, at its earliest key, known since its first event."""
-    best: dict[frozenset[Identifier], Sighting] = {}
-    for new in sightings:
-        old = best.get(new.members, new)
-        first = min(old, new, key=lambda each: (each.at, each.source, each.message_id))
-        best[new.members] = Sighting(first.at, first.members, min(old.known, new.known), first.source, first.message_id)
-    return list(best.values())
+    """What dbt makes of events: a row per distinct set as soon as it is known, and one more for every event that is learnt
+    later and is earlier by key."""
+    found: dict[frozenset[Identifier], list[Sighting]] = {}
+    for new in sorted(sightings, key=lambda each: (each.known, each.key)):
+        rows = found.setdefault(new.members, [])
+        if not rows or new.key < rows[-1].key:
+            rows.append(new)
+    return [each for rows in found.values() for each in rows]
 
 
 def tables(sightings: Iterable[Sighting]) -> dict[str, pa.Table]:
     evidence = [each for each in as_evidence(sightings) if each.members]
-    names = sorted({name for each in evidence for name in each.members})
-    place = {name: number for number, name in enumerate(names)}
+    listed = sorted({name for each in evidence for name in each.members})
+    place = {name: number for number, name in enumerate(listed)}
     return {
         "identifiers": pa.Table.from_pylist(
-            [dict(zip(IDENTIFIERS.names, (identifier_id(name), *name), strict=True)) for name in names], IDENTIFIERS
+            [dict(zip(IDENTIFIERS.names, (identifier_id(name), *name), strict=True)) for name in listed], IDENTIFIERS
         ),
         "evidence": pa.Table.from_pylist(
             [
@@ -85,6 +128,20 @@ def tables(sightings: Iterable[Sighting]) -> dict[str, pa.Table]:
             EVIDENCE_IDENTIFIERS,
         ),
     }
+
+
+def events_of(sightings: Sequence[Sighting], given: dict[str, pa.Table]) -> EventsOf:
+    """The events of sets of evidence, as the warehouse gives them."""
+    ids = given["evidence"]["evidence_id"].to_pylist()
+    by_set: dict[str, list[Sighting]] = {}
+    for each in set(sightings):
+        by_set.setdefault(evidence_id(each.members), []).append(each)
+
+    def events(rows: pa.Array) -> pa.Table:
+        found = [(row, e.at, e.source, e.message_id, e.known) for row in rows.to_pylist() for e in by_set[ids[row]]]
+        return pa.Table.from_pylist([dict(zip(EVENTS.names, row, strict=True)) for row in found], EVENTS)
+
+    return events
 
 
 @dataclass(frozen=True)
@@ -105,25 +162,62 @@ def run(
     dates: Sequence[datetime],
     rules: Rules | None = None,
     after: Run | None = None,
+    decisions: Sequence[Decision] = (),
     **changed: Any,
 ) -> Run:
     """Run the engine, on top of the state that `after` left."""
     ledger = after.ledger if after else LEDGER.empty_table()
     previous = after.memberships if after else MEMBERSHIPS.empty_table()
-    given = tables(sightings) | {"ledger": ledger, "previous": previous} | changed
+    sightings = list(sightings)
+    given = (
+        tables(sightings) | {"ledger": ledger, "previous": previous, "decisions": decisions_table(decisions)} | changed
+    )
+    given.setdefault("events_of", events_of(sightings, given))
     result = resolve(**given, rules=rules or load_rules(), dates=dates, salt=SALT)
     return Run(result, pa.concat_tables([ledger, result.new_ledger_rows]))
 
 
 def customers(done: Run, at: datetime | None = None) -> dict[Identifier, str]:
-    """identifier -> customer id as known at a date (None: now)."""
+    """identifier -> customer id as known at a date (None: now), of those that are one customer's."""
     found = {}
     for row in done.memberships.to_pylist():
+        if row["valid_from"] is not None:
+            continue
         holds = row["known_to"] is None if at is None else row["known_from"] <= at
         if holds and (at is None or row["known_to"] is None or at < row["known_to"]):
             name = (row["identifier_type"], row["identifier_value"])
             assert name not in found, f"{name} has two customers"
             found[name] = row["customer_id"]
+    return found
+
+
+def owners(done: Run, sightings: Sequence[Sighting], at: datetime, rules: Rules) -> dict[Sighting, str | None]:
+    """Whose each event known at a date is, by the tables that the engine gives: what the warehouse's SQL does."""
+    reviewed = {
+        row["evidence_id"]
+        for row in done.result.review_queue.to_pylist()
+        if row["known_from"] <= at and (row["known_to"] is None or at < row["known_to"])
+    }
+    rows: dict[Identifier, list[dict[str, Any]]] = {}
+    for row in done.memberships.to_pylist():
+        if row["known_from"] <= at and (row["known_to"] is None or at < row["known_to"]):
+            rows.setdefault((row["identifier_type"], row["identifier_value"]), []).append(row)
+    kinds, found = rules.identifier_types, {}
+    for event in {each for each in sightings if each.known < at}:
+        held = evidence_id(event.members) in reviewed
+        ranked = sorted(
+            (not kinds[name[0]].is_strong, rows[name][0]["valid_from"] is not None, kinds[name[0]].priority, name)
+            for name in event.members
+            if name in rows and not (held and kinds[name[0]].is_strong)
+        )
+        of_first = rows[ranked[0][3]] if ranked else []
+        here = [
+            row["customer_id"]
+            for row in of_first
+            if row["valid_from"] is None or row["valid_from"] <= event.at < row["valid_to"]
+        ]
+        assert len(here) == bool(ranked), "an event is in no run of visits, or in two"
+        found[event] = here[0] if here else None
     return found
 
 
@@ -136,8 +230,10 @@ def groups(held: dict[Identifier, str]) -> set[frozenset[Identifier]]:
 
 
 def strict_rules(limit: int = 2) -> Rules:
-    """The packaged rules with a hot limit that small histories reach."""
-    return load_rules().model_copy(update={"hot": HotLimits(limit=limit, per_pair={"device_id": {"email": 1}})})
+    """The packaged rules with limits that small histories reach."""
+    hot = HotLimits(limit=limit, per_pair={"device_id": {"email": max(1, limit - 1)}})
+    limits = {"user_id": 1, "email": 2, "phone": 2, "loyalty_id": 1, "device_id": 2, "anonymous_id": 3}
+    return load_rules().model_copy(update={"hot": hot, "limits": limits, "review": Review(groups=2)})
 
 
 def rules_blocking(identifier_type: str, *values: str) -> Rules:
@@ -157,10 +253,11 @@ _NAMES += [("email", str(number)) for number in range(4, 8)] + [("anonymous_id",
 def histories(draw: st.DrawFn, size: int = 14) -> list[Sighting]:
     """Random sightings over ten days, some learnt late, with junk, shared identifiers and equal instants."""
     sighting = st.builds(
-        lambda at, late, members, source, number: Sighting(
-            day(at), frozenset(members), day(at + late), source, f"m{number}"
+        lambda at, minutes, late, members, source, number: Sighting(
+            day(at + minutes / 1440), frozenset(members), day(at + minutes / 1440 + late), source, f"m{number}"
         ),
         st.integers(0, 9),
+        st.sampled_from([0, 0, 1, 20, 45, 75]),
         st.sampled_from([0.0, 0.0, 0.0, 0.5, 3.0]),
         st.lists(st.sampled_from(_NAMES), min_size=1, max_size=4),
         st.sampled_from(["web", "pos"]),
@@ -181,3 +278,32 @@ def with_other_types() -> Rules:
     rules = load_rules()
     kinds = {**rules.identifier_types, "upi_id": IdentifierType(priority=4, strength="strong")}
     return rules.model_copy(update={"identifier_types": kinds})
+
+
+@st.composite
+def some_decisions(draw: st.DrawFn) -> list[Decision]:
+    """Up to four decisions that do not contradict each other: no wall between what links join."""
+    drawn = draw(st.lists(st.tuples(st.sampled_from(["link", "wall", "wall", "refuse"]), _SIDE, _SIDE), max_size=4))
+    chosen: list[Decision] = []
+    for action, one, other in drawn:
+        new = Decision(action, (tuple(one), tuple(other)) if action == "wall" else (tuple(one),))
+        if _fits([*chosen, new]):
+            chosen.append(new)
+    return chosen
+
+
+_SIDE = st.lists(st.sampled_from(_NAMES), min_size=1, max_size=3, unique=True)
+
+
+def _fits(decisions: Sequence[Decision]) -> bool:
+    graph: nx.Graph = nx.Graph()
+    for each in decisions:
+        if each.action == "link":
+            nx.add_path(graph, each.sides[0])
+    for each in decisions:
+        if each.action == "wall":
+            graph.add_nodes_from([*each.sides[0], *each.sides[1]])
+            joined = [nx.node_connected_component(graph, name) & set(each.sides[1]) for name in each.sides[0]]
+            if any(joined):
+                return False
+    return True

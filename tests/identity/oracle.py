@@ -1,17 +1,25 @@
-"""Rules 1 and 2, components and ids of SPEC 3 written down directly: dictionaries and loops, no arrays."""
+"""SPEC 3 written down directly: rules 1 to 5, whose event, and ids, with dictionaries, lists and loops; no arrays, no shortcuts.
+
+Written from the text of the definition (docs/identity.md), not from the engine: it decides every component with the passes,
+one set of evidence after the other, and joins groups by merging Python sets.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
+from itertools import combinations
 
 import networkx as nx
 
 from identity.ledger import customer_id
 from identity.rules import Rules
-from tests.identity.histories import SALT, Identifier, Sighting, as_evidence
+from tests.identity.histories import SALT, Decision, Identifier, Sighting
+
+Group = set[Identifier]
+Key = tuple[datetime, str, str]
 
 
 @dataclass
@@ -25,6 +33,42 @@ class Anchor:
 
 
 @dataclass
+class Remainder:
+    """What is left of equal sets of evidence, at its earliest key; what the strong pass made of it."""
+
+    members: frozenset[Identifier]
+    key: Key
+    strong: list[Identifier] = field(default_factory=list)
+    kept: list[Identifier] = field(default_factory=list)
+    is_held: bool = False
+
+
+@dataclass
+class World:
+    """Who is together at one date, and how that came."""
+
+    home: dict[Identifier, Group]
+    first: dict[Identifier, Key]
+    remainders: list[Remainder]
+    shared: set[Identifier]
+    set_aside: set[tuple[frozenset[Identifier], Identifier]]
+    hot: set[Identifier]
+
+    def groups(self) -> set[frozenset[Identifier]]:
+        """Groups of identifiers that evidence has; a shared one stands alone."""
+        return {frozenset(group & self.first.keys()) for group in self.home.values()} - {frozenset()}
+
+
+@dataclass
+class Answer:
+    """At one date: the world, the customer of each unshared identifier, and the customer of each event (None: nobody)."""
+
+    world: World
+    customers: dict[Identifier, str]
+    owners: dict[Sighting, str | None]
+
+
+@dataclass
 class Oracle:
     """The direct implementation; `ledger` is its state between runs."""
 
@@ -32,10 +76,12 @@ class Oracle:
     ledger: list[Anchor] = field(default_factory=list)
 
     def resolve(
-        self, sightings: Sequence[Sighting], dates: Sequence[datetime]
-    ) -> dict[datetime, dict[Identifier, str]]:
-        """identifier -> customer at each date; the ledger grows."""
-        return {date: self._at(as_evidence(sightings), date) for date in dates}
+        self, sightings: Sequence[Sighting], dates: Sequence[datetime], decisions: Sequence[Decision] = ()
+    ) -> dict[datetime, Answer]:
+        """The answer at each date; the ledger grows."""
+        return {date: self._at([each for each in sightings if each.known < date], date, decisions) for date in dates}
+
+    # ---- rules 1 and 2 ------------------------------------------------------------------------------------------
 
     def is_blocked(self, identifier: Identifier) -> bool:
         kind, value = identifier
@@ -51,6 +97,9 @@ class Oracle:
     def is_strong(self, identifier: Identifier) -> bool:
         return self.rules.identifier_types[identifier[0]].is_strong
 
+    def rank(self, identifier: Identifier) -> tuple[int, str]:
+        return self.rules.identifier_types[identifier[0]].priority, identifier[1]
+
     def hot(self, known: Sequence[frozenset[Identifier]]) -> set[Identifier]:
         found = set()
         for x in {name for members in known for name in members}:
@@ -61,42 +110,199 @@ class Oracle:
                     found.add(x)
         return found
 
-    def remaining(self, evidence: Sequence[Sighting], date: datetime) -> list[Sighting]:
-        """Evidence known at the date, without blocked and hot identifiers."""
-        known = [each for each in evidence if each.known < date]
-        clean = [frozenset(name for name in each.members if not self.is_blocked(name)) for each in known]
+    # ---- rules 3 to 5 -------------------------------------------------------------------------------------------
+
+    def world(self, events: Sequence[Sighting], decisions: Sequence[Decision]) -> World:
+        clean = [frozenset(name for name in each.members if not self.is_blocked(name)) for each in events]
         hot = self.hot(clean)
-        left = [Sighting(e.at, members - hot, e.known, e.source, e.message_id)
-                for e, members in zip(known, clean, strict=True)]  # fmt: skip
-        return sorted((each for each in left if each.members), key=lambda each: (each.at, each.source, each.message_id))
-
-    def _at(self, evidence: Sequence[Sighting], date: datetime) -> dict[Identifier, str]:
-        remaining = self.remaining(evidence, date)
-        graph: nx.Graph = nx.Graph()
-        first: dict[Identifier, int] = {}
-        for place, each in enumerate(remaining):
-            nx.add_path(graph, list(each.members))
+        earliest: dict[frozenset[Identifier], Key] = {}
+        for each, members in zip(events, clean, strict=True):
+            if left := members - hot:
+                earliest[left] = min(earliest.get(left, each.key), each.key)
+        remainders = [Remainder(members, key) for members, key in earliest.items()]
+        remainders.sort(key=lambda each: (each.key, sorted(map(self.rank, each.members))))
+        first: dict[Identifier, Key] = {}
+        for each in remainders:
+            each.strong = sorted(filter(self.is_strong, each.members), key=self.rank)
             for name in each.members:
-                first.setdefault(name, place)
-        together = [frozenset(names) for names in nx.connected_components(graph)]
-        return self._give_ids(together, {group: self._anchor(group, first) for group in together}, first, date)
+                first.setdefault(name, each.key)
 
-    def _order(self, identifier: Identifier, first: dict[Identifier, int]) -> tuple[int, int, str]:
-        return first[identifier], self.rules.identifier_types[identifier[0]].priority, identifier[1]
+        home: dict[Identifier, Group] = {name: {name} for name in first}
+        walls = {
+            frozenset((one, other))
+            for each in decisions
+            if each.action == "wall"
+            for one in each.sides[0]
+            for other in each.sides[1]
+        }
+        refused = {frozenset(each.sides[0]) for each in decisions if each.action == "refuse"}
+        for each in decisions:
+            if each.action == "link":
+                usable = [name for name in each.sides[0] if not self.is_blocked(name) and name not in hot]
+                for name in usable:
+                    home.setdefault(name, {name})
+                self._merge(home, [home[name] for name in usable])
 
-    def _anchor(self, group: frozenset[Identifier], first: dict[Identifier, int]) -> Identifier:
-        strong = [name for name in group if self.is_strong(name)]
-        return min(strong or group, key=lambda name: self._order(name, first))
+        set_aside = self._strong_pass(home, remainders, walls, refused)
+        shared = self._weak_pass(home, remainders, first, walls)
+        return World(home, first, remainders, shared, set_aside, hot)
 
-    def _give_ids(
+    def _merge(self, home: dict[Identifier, Group], groups: Sequence[Group]) -> None:
+        together = set().union(*groups) if groups else set()
+        for name in together:
+            home[name] = together
+
+    def _breaks(self, groups: Sequence[Group], walls: set[frozenset[Identifier]]) -> bool:
+        """Whether a wall or a limit keeps these (different) groups from becoming one."""
+        for one, other in combinations(groups, 2):
+            if any(frozenset((a, b)) in walls for a in one for b in other):
+                return True
+        for kind, limit in self.rules.limits.items():
+            held = [sum(1 for name in group if name[0] == kind) for group in groups]
+            if sum(held) > max(limit, *held):
+                return True
+        return False
+
+    def _different(self, groups: Sequence[Group]) -> list[Group]:
+        return list({id(group): group for group in groups}.values())
+
+    def _strong_pass(
         self,
-        together: list[frozenset[Identifier]],
-        anchors: dict[frozenset[Identifier], Identifier],
-        first: dict[Identifier, int],
-        date: datetime,
-    ) -> dict[Identifier, str]:
-        home = {name: group for group in together for name in group}
-        belongs: dict[frozenset[Identifier], list[tuple[bool, int, str]]] = {}
+        home: dict[Identifier, Group],
+        remainders: Sequence[Remainder],
+        walls: set[frozenset[Identifier]],
+        refused: set[frozenset[Identifier]],
+    ) -> set[tuple[frozenset[Identifier], Identifier]]:
+        set_aside, earlier = set(), set()
+        for each in remainders:
+            groups = self._different([home[name] for name in each.strong])
+            known = [group for group in groups if group & earlier]
+            earlier |= each.members
+            if frozenset(each.strong) in refused or len(known) > self.rules.review.groups:
+                each.is_held = True
+                continue
+            each.kept = each.strong[:1]
+            for name in each.strong[1:]:
+                groups = self._different([home[each.kept[0]], home[name]])
+                if len(groups) == 2 and self._breaks(groups, walls):
+                    set_aside.add((each.members, name))
+                    continue
+                self._merge(home, groups)
+                each.kept.append(name)
+        return set_aside
+
+    def _weak_pass(
+        self,
+        home: dict[Identifier, Group],
+        remainders: Sequence[Remainder],
+        first: dict[Identifier, Key],
+        walls: set[frozenset[Identifier]],
+    ) -> set[Identifier]:
+        weak = [name for name in first if not self.is_strong(name)]
+        weak.sort(key=lambda name: (self.rules.identifier_types[name[0]].priority, first[name], name[1]))
+        shared: set[Identifier] = set()
+        for step in ("strong", "weak"):
+            for name in weak:
+                if name in shared:
+                    continue
+                seen_in = [each for each in remainders if name in each.members and not each.is_held]
+                beside = (
+                    [other for each in seen_in for other in each.kept]
+                    if step == "strong"
+                    else [other for each in seen_in for other in each.members - shared if not self.is_strong(other)]
+                )
+                groups = self._different([home[name], *(home[other] for other in beside)])
+                if len(groups) == 1:
+                    continue
+                kinds = [{kind for kind, _ in filter(self.is_strong, group)} for group in groups]
+                several = any(one & other for one, other in combinations(kinds, 2))
+                if not several and not self._breaks(groups, walls):
+                    self._merge(home, groups)
+                elif len(home[name]) == 1:
+                    shared.add(name)
+        return shared
+
+    # ---- whose event --------------------------------------------------------------------------------------------
+
+    def speaker(self, world: World, event: Sighting) -> tuple[Identifier | None, Identifier | None]:
+        """The identifier whose group the event is, or the shared one whose visits say whose it is."""
+        left = frozenset(name for name in event.members if not self.is_blocked(name)) - world.hot
+        remainder = next((each for each in world.remainders if each.members == left), None)
+        if remainder is None:
+            return None, None
+        if remainder.kept:
+            return remainder.kept[0], None
+        weak = sorted((name for name in left if not self.is_strong(name)), key=self.rank)
+        unshared = [name for name in weak if name not in world.shared]
+        if unshared:
+            return unshared[0], None
+        return None, weak[0] if weak else None
+
+    def visit_owner(self, world: World, events: Sequence[Sighting], shared: Identifier, at: datetime) -> Group:
+        """The group that an event of the shared identifier at an instant is."""
+        gap = timedelta(minutes=self.rules.visits.gap_minutes)
+        on_it = sorted((each for each in events if shared in each.members), key=lambda each: each.key)
+        start, end = at, at
+        for each in reversed([one for one in on_it if one.at <= at]):
+            if start - each.at > gap:
+                break
+            start = each.at
+        for each in [one for one in on_it if one.at >= at]:
+            if each.at - end > gap:
+                break
+            end = each.at
+        spoken = [(each, self.speaker(world, each)[0]) for each in on_it if start <= each.at <= end]
+        earlier = [name for each, name in spoken if name is not None and each.at <= at]
+        if earlier:
+            return world.home[earlier[-1]]
+        later = [(each.at, name) for each, name in spoken if name is not None and each.at > at]
+        if later:
+            return world.home[[name for instant, name in later if instant == later[0][0]][-1]]
+        return world.home[shared]
+
+    # ---- ids ----------------------------------------------------------------------------------------------------
+
+    def _at(self, events: Sequence[Sighting], date: datetime, decisions: Sequence[Decision]) -> Answer:
+        world = self.world(events, decisions)
+        owners: dict[Sighting, Group | None] = {}
+        for event in events:
+            name, shared = self.speaker(world, event)
+            if name is not None:
+                owners[event] = world.home[name]
+            else:
+                owners[event] = None if shared is None else self.visit_owner(world, events, shared, event.at)
+        # whose the shared ones are at the instants of their own events: also of those that somebody else's identifier gives away
+        needed = {
+            id(self.visit_owner(world, events, shared, event.at))
+            for shared in world.shared
+            for event in events
+            if shared in event.members
+        }
+        together = self._different([group for group in world.home.values() if group & world.first.keys()])
+        idle = [group for group in together if group & world.shared and id(group) not in needed]
+        names = self._give_ids(world, together, idle, date)
+        customers = {
+            name: names[id(group)]
+            for name, group in world.home.items()
+            if name in world.first and name not in world.shared
+        }
+        return Answer(
+            world, customers, {each: None if group is None else names[id(group)] for each, group in owners.items()}
+        )
+
+    def _order(self, identifier: Identifier, first: dict[Identifier, Key]) -> tuple[Key, int, str]:
+        return first[identifier], *self.rank(identifier)
+
+    def _anchor(self, group: Group, first: dict[Identifier, Key]) -> Identifier:
+        there = [name for name in group if name in first]
+        strong = [name for name in there if self.is_strong(name)]
+        return min(strong or there, key=lambda name: self._order(name, first))
+
+    def _give_ids(self, world: World, together: list[Group], idle: list[Group], date: datetime) -> dict[int, str]:
+        first = world.first
+        home = {name: group for group in together for name in group if name in first}
+        anchors = {id(group): self._anchor(group, first) for group in together}
+        belongs: dict[int, list[tuple[bool, int, str]]] = {}
         for age, customer in enumerate(dict.fromkeys(row.customer for row in self.ledger)):
             rows = [
                 (row.recorded_at > date, row.recorded_at <= date and not row.is_strong, place, row)
@@ -105,20 +311,24 @@ class Oracle:
             ]
             if rows:
                 is_late, _, place, best = min(rows, key=lambda each: each[:3])
-                belongs.setdefault(home[best.identifier], []).append((is_late, place if is_late else age, customer))
-        taken = {group: min(ids)[2] for group, ids in belongs.items()}
+                belongs.setdefault(id(home[best.identifier]), []).append((is_late, place if is_late else age, customer))
+        taken = {number: min(ids)[2] for number, ids in belongs.items()}
+        by_order = sorted(together, key=lambda group: self._order(anchors[id(group)], first))
         gaining = [
             group
-            for group, customer in taken.items()
-            if self.is_strong(anchors[group])
-            and not any(r.customer == customer and r.is_strong and r.identifier in group for r in self.ledger)
+            for group in by_order
+            if id(group) in taken
+            and self.is_strong(anchors[id(group)])
+            and not any(r.customer == taken[id(group)] and r.is_strong and r.identifier in group for r in self.ledger)
         ]
-        for group in sorted(set(together) - set(taken), key=lambda each: self._order(anchors[each], first)):
-            taken[group] = self._mint(anchors[group])
-            self.ledger.append(Anchor(taken[group], anchors[group], self.is_strong(anchors[group]), date))
-        for group in sorted(gaining, key=lambda each: self._order(anchors[each], first)):
-            self.ledger.append(Anchor(taken[group], anchors[group], True, date))
-        return {name: taken[group] for name, group in home.items()}
+        for group in by_order:
+            if id(group) not in taken and not any(group is each for each in idle):
+                anchor = anchors[id(group)]
+                taken[id(group)] = self._mint(anchor)
+                self.ledger.append(Anchor(taken[id(group)], anchor, self.is_strong(anchor), date))
+        for group in gaining:
+            self.ledger.append(Anchor(taken[id(group)], anchors[id(group)], True, date))
+        return taken
 
     def _mint(self, anchor: Identifier) -> str:
         given = {row.customer for row in self.ledger}
@@ -126,3 +336,15 @@ class Oracle:
         while (new := customer_id(SALT, *anchor, generation=generation)) in given:
             generation += 1
         return new
+
+    # ---- components, by networkx --------------------------------------------------------------------------------
+
+    def components(self, world: World, decisions: Sequence[Decision]) -> set[frozenset[Identifier]]:
+        """What evidence and links connect, whatever rules keep apart."""
+        graph: nx.Graph = nx.Graph()
+        for each in world.remainders:
+            nx.add_path(graph, list(each.members))
+        for decision in decisions:
+            if decision.action == "link":
+                nx.add_path(graph, [n for n in decision.sides[0] if not self.is_blocked(n) and n not in world.hot])
+        return {frozenset(names) & world.first.keys() for names in nx.connected_components(graph)} - {frozenset()}

@@ -14,19 +14,22 @@ from identity.engine import resolve
 from identity.tables import EVIDENCE, EVIDENCE_IDENTIFIERS, LEDGER, MEMBERSHIPS, IdentityError
 from tests.identity.histories import (
     SALT,
+    Decision,
     Run,
     Sighting,
     customers,
     day,
     groups,
     histories,
+    owners,
     run,
     seen,
     some_dates,
+    some_decisions,
     strict_rules,
     tables,
 )
-from tests.identity.oracle import Oracle
+from tests.identity.oracle import Answer, Oracle
 
 thorough = settings(derandomize=True, deadline=None, max_examples=200)
 quick = settings(derandomize=True, deadline=None, max_examples=60)
@@ -40,31 +43,39 @@ def _anchors(done: Run) -> list[tuple[object, ...]]:
     ]
 
 
-@thorough
-@given(histories(), some_dates())
-def test_groups_ids_and_ledger_are_those_of_the_direct_implementation(
-    history: list[Sighting], dates: list[datetime]
-) -> None:
-    rules, oracle = strict_rules(), Oracle(strict_rules())
-    done = run(history, dates=dates, rules=rules)
-    for date, expected in oracle.resolve(history, dates).items():
-        assert customers(done, date) == expected
+def _assert_equal(done: Run, expected: dict[datetime, Answer], sightings: list[Sighting], oracle: Oracle) -> None:
+    for date, answer in expected.items():
+        assert customers(done, date) == answer.customers
+        assert owners(done, sightings, date, oracle.rules) == answer.owners
     assert _anchors(done) == [(a.customer, a.identifier, a.is_strong, a.recorded_at) for a in oracle.ledger]
 
 
 @thorough
-@given(histories(), histories(), some_dates(), some_dates())
+@given(histories(), some_dates(), some_decisions())
+def test_groups_visits_ids_and_ledger_are_those_of_the_direct_implementation(
+    history: list[Sighting], dates: list[datetime], decisions: list[Decision]
+) -> None:
+    oracle = Oracle(strict_rules())
+    done = run(history, dates=dates, rules=oracle.rules, decisions=decisions)
+    _assert_equal(done, oracle.resolve(history, dates, decisions), history, oracle)
+
+
+@thorough
+@given(histories(), histories(), some_dates(), some_dates(), some_decisions(), some_decisions())
 def test_a_second_run_agrees_with_the_direct_implementation_whatever_came_in_between(
-    history: list[Sighting], more: list[Sighting], dates: list[datetime], later: list[datetime]
+    history: list[Sighting],
+    more: list[Sighting],
+    dates: list[datetime],
+    later: list[datetime],
+    decisions: list[Decision],
+    others: list[Decision],
 ) -> None:
     oracle = Oracle(strict_rules(limit=10))
-    first = run(history, dates=dates, rules=oracle.rules)
-    oracle.resolve(history, dates)
+    first = run(history, dates=dates, rules=oracle.rules, decisions=decisions)
+    oracle.resolve(history, dates, decisions)
     oracle.rules = strict_rules()
-    second = run([*history, *more], dates=later, rules=oracle.rules, after=first)
-    for date, expected in oracle.resolve([*history, *more], later).items():
-        assert customers(second, date) == expected
-    assert _anchors(second) == [(a.customer, a.identifier, a.is_strong, a.recorded_at) for a in oracle.ledger]
+    second = run([*history, *more], dates=later, rules=oracle.rules, after=first, decisions=others)
+    _assert_equal(second, oracle.resolve([*history, *more], later, others), [*history, *more], oracle)
 
 
 @quick
