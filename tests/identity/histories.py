@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -234,6 +234,19 @@ def strict_rules(limit: int = 2) -> Rules:
     hot = HotLimits(limit=limit, per_pair={"device_id": {"email": max(1, limit - 1)}})
     limits = {"user_id": 1, "email": 2, "phone": 2, "loyalty_id": 1, "device_id": 2, "anonymous_id": 3}
     return load_rules().model_copy(update={"hot": hot, "limits": limits, "review": Review(groups=2)})
+
+
+def free_rules() -> Rules:
+    """The packaged rules without a limit per customer and without review: what evidence connects is joined, walls, hot and
+    shared identifiers apart."""
+    return load_rules().model_copy(update={"limits": {}, "review": Review(groups=10**6)})
+
+
+def only_strong(sightings: Iterable[Sighting]) -> list[Sighting]:
+    """The same without weak identifiers."""
+    kinds = load_rules().identifier_types
+    left = [(each, frozenset(n for n in each.members if n[0] in kinds and kinds[n[0]].is_strong)) for each in sightings]
+    return [replace(each, members=members) for each, members in left if members]
 
 
 def rules_blocking(identifier_type: str, *values: str) -> Rules:

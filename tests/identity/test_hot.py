@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from identity.rules import HotLimits, load_rules
-from tests.identity.histories import Sighting, customers, day, run, seen, strict_rules
+from tests.identity.histories import Sighting, customers, day, free_rules, run, seen, strict_rules
 
 
 def _receipts(count: int, shared: str = "phone:shop") -> list[Sighting]:
@@ -11,8 +11,8 @@ def _receipts(count: int, shared: str = "phone:shop") -> list[Sighting]:
 
 
 def test_ten_values_are_allowed_and_the_eleventh_is_too_many() -> None:
-    assert len(set(customers(run(_receipts(10), dates=[day(99)])).values())) == 1
-    assert len(set(customers(run(_receipts(11), dates=[day(99)])).values())) == 11
+    assert len(set(customers(run(_receipts(10), dates=[day(99)], rules=free_rules())).values())) == 1
+    assert len(set(customers(run(_receipts(11), dates=[day(99)], rules=free_rules())).values())) == 11
 
 
 def test_a_shops_phone_is_reported_with_its_numbers() -> None:
@@ -33,7 +33,7 @@ def test_a_kiosk_device_is_hot_as_well() -> None:
 
 
 def test_a_user_id_is_never_hot() -> None:
-    done = run(_receipts(30, "user:u"), dates=[day(99)])
+    done = run(_receipts(30, "user:u"), dates=[day(99)], rules=free_rules())
     assert len(set(customers(done).values())) == 1
 
 
