@@ -143,7 +143,10 @@ def load_rules(path: Path | str | None = None) -> Rules:
     except UnicodeDecodeError as error:
         raise RulesError(f"{file}: the rule file is not UTF-8 text.") from error
     except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        # a bracket that is never closed is found missing far below: the line that helps is where it opens
+        is_open = (error.context or "").startswith("while parsing a flow")
+        mark = error.context_mark if is_open else error.problem_mark
+        line = mark.line + 1 if mark else 1
         raise RulesError(f"{file}, line {line}: the file is not YAML ({error.problem}).") from error
     except yaml.YAMLError as error:
         raise RulesError(f"{file}, line 1: the file is not YAML ({error}).") from error

@@ -32,6 +32,11 @@ def _line_of(text: str, part: str) -> int:
         ('- "null"', "- null", "- null", "blocked.all_types.values.0: input should be a valid string"),
         ("hot:\n", "hot:\n  limit: 4\n", "limit: 10", "hot.limit is given twice"),
         ("per_pair: {}", "per_pair: {", "per_pair: {", "the file is not YAML"),
+        ("user_id: 1\n", "user_id: 0\n", "user_id: 0", "limits.user_id: input should be greater than or equal to 1"),
+        ("  device_id: 20", "  gadget: 20", "  gadget: 20", "limits.gadget is not one of identifier_types"),
+        ("  groups: 3", "  groups: 3.5", "groups: 3.5", "review.groups: input should be a valid integer"),
+        ("gap_minutes: 30", "gap_minutes: 0", "gap_minutes: 0", "visits.gap_minutes"),
+        ("visits:\n", "visit:\n", "visit:", "visit is not a known field"),
         ("limit: 10", "limit: !!python/name:os.system x", "limit: !!", "the file is not YAML"),
         ("per_pair: {}", "per_pair: &a {email: *a}", "per_pair: &a", "is nested too deeply"),
     ],
@@ -44,8 +49,7 @@ def test_a_mistake_is_refused_with_its_line(tmp_path: Path, old: str, new: str, 
     with pytest.raises(RulesError) as caught:
         load_rules(file)
     message = str(caught.value)
-    line = len(text.splitlines()) + 1 if new.endswith("{") else _line_of(text, marker)
-    assert message.startswith(f"{file}, line {line}: ")
+    assert message.startswith(f"{file}, line {_line_of(text, marker)}: ")
     assert reason in message
     assert message.endswith(".")
     assert "\n" not in message
