@@ -7,19 +7,21 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
-from identity.tables import IdentityError
+from identity.tables import DECISIONS, REVIEW_QUEUE, IdentityError
 from orchestration import stitch_scope
 from orchestration.duckdb_warehouse import DuckDBConnection
 from orchestration.stitching import ENGINE_TABLES, stitch
 from tests.identity.histories import SALT, Run, day, groups, identifier_id, run, seen, strict_rules
 from tests.orchestration.killed_stitches import DATES
-from tests.orchestration.stitched_store import Step, Store, connect, held_at, lives
+from tests.orchestration.stitched_store import Step, Store, connect, held_at, known_at, lives, periods_at
 
 
 @contextmanager
@@ -34,23 +36,35 @@ def agrees_with_full_runs(steps: list[Step]) -> None:
     rules, full = strict_rules(), None
     with increments_at_any_size(), Store() as store:
         for number, step in enumerate(steps):
-            done = store.run(step.known, dates=step.dates, rules=rules)
+            done = store.run(step.known, landed=step.landed, dates=step.dates, rules=rules, decisions=step.decisions)
             assert (done.decided_in_full == "no") == (number > 0)
-            full = run(step.known, dates=step.dates, rules=rules, after=full)
+            full = run(step.known, dates=step.dates, rules=rules, decisions=step.decisions, after=full)
             _check_against(full, store, step)
-            rebuilt = run(step.known, dates=step.dates, rules=rules)
+            rebuilt = run(step.known, dates=step.dates, rules=rules, decisions=step.decisions)
             for date in step.dates:
                 assert groups(held_at(store.memberships(), date)) == groups(held_at(rebuilt.memberships, date))
 
 
 def _check_against(full: Run, store: Store, step: Step) -> None:
+    queue = store.arrow("review_queue", REVIEW_QUEUE)
     for date in step.dates:
-        assert held_at(store.memberships(), date) == held_at(full.memberships, date)
+        assert periods_at(store.memberships(), date) == periods_at(full.memberships, date)
+        assert _waiting(queue, date) == _waiting(full.result.review_queue, date)
     ledger = [tuple(row.values()) for row in full.ledger.to_pylist()]
     assert store.table("customer_ids") == sorted(ledger, key=repr)
-    assert store.table("hot_identifiers") == sorted((tuple(r.values()) for r in full.result.hot.to_pylist()), key=repr)
+    for table, result in (
+        ("hot_identifiers", full.result.hot),
+        ("set_aside", full.result.set_aside),
+        ("refused_joins", full.result.refused_joins),
+        ("waiting_decisions", full.result.waiting),
+    ):
+        assert store.table(table) == sorted((tuple(row.values()) for row in result.to_pylist()), key=repr), table
     recorded = {row[0] for row in store.table("merge_history")}
     assert {row["merge_id"] for row in full.result.merges.to_pylist()} <= recorded
+
+
+def _waiting(queue: pa.Table, date: datetime) -> set[tuple[str, str, str]]:
+    return {(row["evidence_id"], row["review_id"], row["status"]) for row in known_at(queue, date)}
 
 
 fast = settings(derandomize=True, deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
@@ -74,17 +88,36 @@ def _only_touched(query: str) -> str:
     return "select identifier_id from touched_identifiers" if "component_id" in query else query
 
 
-def _blind_to_new_dates(query: str) -> str:
-    return query.partition(" or (")[0]
+def _blind_to_events(query: str) -> str:
+    return query.replace("known_at < timestamp", "1 = 0 and known_at < timestamp") if "valid_from" in query else query
 
 
-@pytest.mark.parametrize("broken", [_only_touched, _blind_to_new_dates])
+def _blind_to_decisions(query: str) -> str:
+    return query.replace("from given_decisions where", "from given_decisions where 1 = 0 and")
+
+
+@pytest.mark.parametrize("broken", [_only_touched, _blind_to_events, _blind_to_decisions])
 def test_an_increment_that_looks_at_too_little_is_found_out(
     broken: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keep = stitch_scope._keep
     monkeypatch.setattr(stitch_scope, "_keep", lambda connection, table, query: keep(connection, table, broken(query)))
-    search = settings(fast, phases=[Phase.generate], report_multiple_bugs=False)
+    is_found_out()
+
+
+@pytest.mark.parametrize(
+    ("part", "blind"),
+    [("_gaps", lambda *_: []), ("_add_linked", lambda *_: None)],
+)
+def test_an_increment_without_one_of_its_parts_is_found_out(
+    part: str, blind: Callable[..., object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stitch_scope, part, blind)
+    is_found_out()
+
+
+def is_found_out() -> None:
+    search = settings(fast, max_examples=1000, phases=[Phase.generate], report_multiple_bugs=False)
     with pytest.raises((AssertionError, IdentityError)):
         search(given(lives())(agrees_with_full_runs))()
 
@@ -104,9 +137,11 @@ def _prepare(path: Path) -> None:
 def _answer(path: Path, *, stitched: bool = False) -> list[list[tuple[object, ...]]]:
     with Store(DuckDBConnection(duckdb.connect(str(path)))) as store, increments_at_any_size():
         if stitched:
-            done = stitch(store.connection, rules=strict_rules(), dates=DATES, salt=SALT)
+            done = stitch(
+                store.connection, rules=strict_rules(), decisions=DECISIONS.empty_table(), dates=DATES, salt=SALT
+            )
             assert done.decided_in_full == "no"
-        named = [name.partition(".")[2] for name in ENGINE_TABLES]
+        named = [name.partition(".")[2] for name in ENGINE_TABLES if name.startswith("identity.")]
         return [sorted(set(store.table(name)), key=repr) for name in named if name != "memberships"] + [
             sorted(store.connection.rows("select * exclude (component_id) from identity.memberships"), key=repr)
         ]
