@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from identity.tables import DECISIONS
 from ingestion.simulator import Difficulty, SimulationConfig
 from orchestration.clock import mark_build_whole, start_run
 from orchestration.collecting import land_folder
@@ -17,7 +18,7 @@ from orchestration.state import utc_now
 from orchestration.stitching import Statistics, stitch
 from orchestration.transform import EVIDENCE, dbt_build, run_dbt
 
-BUILT = ("evidence", "evidence_identifiers", "identifiers", "evidence_customers")
+BUILT = ("evidence", "superseded_keys", "evidence_identifiers", "identifiers", "evidence_customers")
 
 
 def build(platform: Platform, as_of: datetime) -> Statistics:
@@ -34,7 +35,9 @@ def build(platform: Platform, as_of: datetime) -> Statistics:
         )
     dbt_build(platform.settings, select=[EVIDENCE], quiet=True)
     with platform.warehouse.writer() as connection:
-        done = stitch(connection, rules=platform.rules, dates=dates, salt=platform.salt)
+        done = stitch(
+            connection, rules=platform.rules, decisions=DECISIONS.empty_table(), dates=dates, salt=platform.salt
+        )
     dbt_build(platform.settings, select=["order_evidence", "touched_evidence", "evidence_customers"], quiet=True)
     with platform.warehouse.writer() as connection:
         mark_build_whole(connection, f"build at {as_of}")
