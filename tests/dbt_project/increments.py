@@ -31,6 +31,7 @@ COMPARED = "select columns(lambda c: c <> 'changed_seq')"
 """All but the column that says in which run something changed."""
 _PROCESSES = multiprocessing.get_context("forkserver")
 _PROCESSES.set_forkserver_preload(["dbt.cli.main", "dbt.adapters.duckdb.impl"])
+NO_DECISIONS = DECISIONS.empty_table()
 _ARROW_TYPES = {"BIGINT": pa.int64(), "BOOLEAN": pa.bool_(), "TIMESTAMP": pa.timestamp("us")}
 
 
@@ -82,7 +83,7 @@ class Shop:
             ensure_raw_tables(connection)
             connection.append("raw.events", pa.Table.from_pylist(rows, schema=schema))
 
-    def run(self, as_of: datetime, *, until: str | None = None, decisions: pa.Table = DECISIONS.empty_table()) -> None:
+    def run(self, as_of: datetime, *, until: str | None = None, decisions: pa.Table = NO_DECISIONS) -> None:
         """One pass with the decisions in force; with `until` it is killed when that model of the customers' step (and what it
         needs) is built."""
         settings = Settings(home=self.home)
