@@ -16,6 +16,7 @@ from bench.comparison import Comparison, Ratio
 from bench.evidence import ARRIVED, HELD_BACK, PEOPLE_PER_SET, SETS, SHARE_BITTEN, TABLES
 from bench.harness import Contender, Facts, Run
 from identity.rules import load_rules
+from identity.tables import DECISIONS
 from orchestration.duckdb_warehouse import DuckDBConnection
 from orchestration.stitching import Statistics, stitch
 from orchestration.warehouse import row_count, scalar
@@ -79,7 +80,9 @@ def _stitched(run: Run, dates: list[datetime], *, prepared: str = WHOLE) -> Fact
 
 
 def _stitch(native: duckdb.DuckDBPyConnection, dates: list[datetime]) -> Statistics:
-    return stitch(DuckDBConnection(native), rules=load_rules(), dates=dates, salt="bench")
+    return stitch(
+        DuckDBConnection(native), rules=load_rules(), decisions=DECISIONS.empty_table(), dates=dates, salt="bench"
+    )
 
 
 def components_only(run: Run) -> Facts:

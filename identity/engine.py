@@ -24,7 +24,7 @@ from identity.history import compare, history_rows
 from identity.hot import HotIdentifiers, find_hot
 from identity.ledger import Holders, assign_ids, new_rows, read_ledger
 from identity.memberships import Held, Intervals, find_changes, memberships_table, read_answer
-from identity.reports import Reviews, refused_joins_table, set_aside_table
+from identity.reports import Reviews, refused_joins_table, set_aside_table, waiting_table
 from identity.rules import Rules
 from identity.tables import (
     DECISIONS,
@@ -58,8 +58,8 @@ class Increment:
 class Resolution:
     """What a run gives back: tables with the schemas of identity.tables.
 
-    memberships, hot, set_aside, refused_joins and review_queue replace the rows of what was decided; new_ledger_rows,
-    merges and changes are appended. blocked says which identifiers were refused.
+    memberships, hot, set_aside, refused_joins and review_queue replace the rows of what was decided, waiting those of the
+    decisions given; new_ledger_rows, merges and changes are appended. blocked says which identifiers were refused.
     """
 
     memberships: pa.Table
@@ -69,6 +69,7 @@ class Resolution:
     set_aside: pa.Table
     refused_joins: pa.Table
     review_queue: pa.Table
+    waiting: pa.Table
     changes: pa.Table
     blocked: pa.Table
     new_customers: int
@@ -147,6 +148,7 @@ def resolve(
         set_aside=set_aside_table(encoded, groups, decided),
         refused_joins=refused_joins_table(encoded, groups, decided),
         review_queue=reviews.table(dates),
+        waiting=waiting_table(decisions, encoded, hot.hot_from, date=len(dates) - 1),
         changes=nothing if rebuilt else find_changes(earlier, answer, encoded, state.ids, len(dates)),
         blocked=encoded.blocked,
         new_customers=len(state.ids) - ids_given,

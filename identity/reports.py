@@ -1,4 +1,4 @@
-"""What rules kept apart, as tables: set aside, refused joins, and what waits for a person."""
+"""What rules kept apart, as tables: set aside, refused joins, what waits for a person, and decisions that wait for what they name."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from datetime import datetime
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from identity.decision_codes import Decided
+from identity.decision_codes import LINK, Decided
 from identity.evidence import Codes, Evidence, Ints
 from identity.groups import Groups
 from identity.memberships import consecutive
 from identity.passes import FREE, JOINED, LIMIT, REFUSED, SEVERAL, WALL, Small
-from identity.tables import REFUSED_JOINS, REVIEW_QUEUE, SET_ASIDE
+from identity.tables import REFUSED_JOINS, REVIEW_QUEUE, SET_ASIDE, WAITING_DECISIONS
 
 _REASONS = {SEVERAL: "several people", LIMIT: "limit", WALL: "wall"}
 _STEPS = ("strong", "weak")
@@ -41,6 +42,23 @@ def refused_joins_table(evidence: Evidence, groups: Groups, decided: Decided) ->
     steps = pa.array([_STEPS[each] for each in step.tolist()], pa.string())
     table = pa.Table.from_arrays([*named.columns, steps, pa.array(groups.shared[code]), *why], schema=REFUSED_JOINS)
     return table.filter(pa.array(groups.group[code] >= 0))
+
+
+def waiting_table(decisions: pa.Table, evidence: Evidence, hot_from: Codes, *, date: int) -> pa.Table:
+    """The rows (WAITING_DECISIONS) of one date: what links name and cannot join, or cannot join anything to yet."""
+    code, identifiers = (
+        evidence.decided_codes,
+        evidence.identifiers["identifier_id"].take(pa.array(evidence.decided_codes)),
+    )
+    reasons = np.select(
+        [~evidence.is_usable[code], hot_from[code] <= date, pc.equal(identifiers, "").to_numpy()],
+        ["blocked", "hot", "not seen"],
+        "",
+    )
+    waits = pc.and_(pc.equal(decisions["action"], LINK), pa.array(reasons != ""))
+    columns = [decisions[name] for name in ("decision_seq", "identifier_type", "identifier_value")]
+    table = pa.Table.from_arrays([*columns, pa.array(reasons.tolist(), pa.string())], schema=WAITING_DECISIONS)
+    return table.filter(waits)
 
 
 def _why(evidence: Evidence, decided: Decided, reason: Codes | Small, what: Codes) -> list[pa.Array]:

@@ -42,7 +42,13 @@ def _build(
         from_nothing = rebuilds_events(connection)
     _step(platform, select, EVIDENCE, leave_out=[CUSTOMERS, AUDIENCES], quiet=quiet, from_nothing=from_nothing)
     with platform.warehouse.writer() as connection:
-        statistics = stitch(connection, rules=platform.rules, dates=dates, salt=platform.salt)
+        statistics = stitch(
+            connection,
+            rules=platform.rules,
+            decisions=platform.state.decisions.table(),
+            dates=dates,
+            salt=platform.salt,
+        )
     _step(platform, select, CUSTOMERS, leave_out=[EVIDENCE, AUDIENCES], quiet=quiet)
     _step(platform, select, AUDIENCES, leave_out=[EVIDENCE, CUSTOMERS], quiet=quiet)
     with platform.warehouse.writer() as connection:

@@ -76,6 +76,7 @@ TEXT = 'varchar collate "C"'
 
 SQL_TYPES = {
     pa.string(): "varchar",
+    pa.int32(): "integer",
     pa.int64(): "bigint",
     pa.float64(): "float8",
     pa.bool_(): "boolean",

@@ -9,7 +9,7 @@ from identity import tables as engine
 from ingestion import envelope
 from ml import schema as ml_schema
 from orchestration.clock import HORIZON_DAYS
-from orchestration.stitching import MEMBERSHIP_CHANGES
+from orchestration.stitching import MEMBERSHIP_CHANGES, REVIEW_CHANGES
 from orchestration.warehouse import SQL_TYPES
 
 
@@ -42,16 +42,27 @@ def test_staging_reads_the_columns_that_landing_writes(manifest: dict[str, Any],
         ("merge_history", engine.MERGE_HISTORY),
         ("hot_identifiers", engine.HOT_IDENTIFIERS),
         ("membership_changes", MEMBERSHIP_CHANGES),
+        ("review_changes", REVIEW_CHANGES),
+        ("set_aside", engine.SET_ASIDE),
+        ("refused_joins", engine.REFUSED_JOINS),
+        ("review_queue", engine.REVIEW_QUEUE),
+        ("waiting_decisions", engine.WAITING_DECISIONS),
     ],
 )
 def test_dbt_reads_the_columns_that_the_engine_writes(manifest: dict[str, Any], table: str, schema: pa.Schema) -> None:
     assert source_columns(manifest, "identity", table) == {field.name: SQL_TYPES[field.type] for field in schema}
 
 
+def test_dbt_reads_the_decisions_that_the_engine_obeyed(manifest: dict[str, Any]) -> None:
+    written = {field.name: SQL_TYPES[field.type] for field in engine.DECISIONS}
+    assert source_columns(manifest, "control", "identity_decisions") == written
+
+
 @pytest.mark.parametrize(
     ("table", "schema"),
     [
         ("identifiers", engine.IDENTIFIERS),
+        ("superseded_keys", engine.EVIDENCE),
         ("evidence", engine.EVIDENCE),
     ],
 )

@@ -16,3 +16,14 @@
         where (select current_run.since_run_seq from {{ source('control', 'current_run') }} as current_run) is null
     {% endif %}
 {% endmacro %}
+
+{# A pre-hook: delete the rows of evidence sets that an event came to, where the model may have none of them any more. #}
+{% macro delete_sets_with_news() %}
+    {% if is_incremental() %}
+        delete from {{ this }}
+        where evidence_id in (
+            select touched.evidence_id from {{ ref('event_evidence') }} as touched
+            where {{ is_new_event() }}
+        )
+    {% endif %}
+{% endmacro %}

@@ -91,10 +91,15 @@
     inner join (
         select
             evidence_customers.evidence_id,
+            evidence_customers.valid_from,
+            evidence_customers.valid_to,
             touched.customer_id
         from {{ evidence_customers }} as evidence_customers
         inner join {{ touched }} as touched on evidence_customers.customer_id = touched.customer_id
-    ) as owners on event_evidence.evidence_id = owners.evidence_id
+    ) as owners
+        on
+            event_evidence.evidence_id = owners.evidence_id
+            and {{ is_owner_at('owners', 'event_evidence.ordered_at') }}
     where stg_events.known_at < {{ as_of() }}
     {%- else %}
     select

@@ -11,11 +11,17 @@ from orchestration.stitching import stitch
 from orchestration.transform import CUSTOMERS, EVIDENCE, manifest_path
 
 ENGINE = {
-    "memberships": "One row per identifier, customer and period in which this was known.",
-    "customer_ids": "One row per customer id and anchor: the append-only ledger.",
-    "merge_history": "One row per customer that became part of another, or that others left.",
-    "hot_identifiers": "One row per identifier that too many people share.",
-    "membership_changes": "One row per run, identifier that changed hands in it, and customer before or after.",
+    "identity.memberships": "One row per identifier, customer, period (of a shared identifier) and interval in which this was known.",
+    "identity.customer_ids": "One row per customer id and anchor: the append-only ledger.",
+    "identity.merge_history": "One row per customer that became part of another, or that others left.",
+    "identity.hot_identifiers": "One row per identifier that too many people share.",
+    "identity.set_aside": "One row per evidence set and strong identifier in it that joined nothing, with the limit or the wall.",
+    "identity.refused_joins": "One row per weak identifier that joined nothing, with the rule.",
+    "identity.review_queue": "One row per evidence set that waits for a person, and interval in which this was known.",
+    "identity.waiting_decisions": "One row per linked identifier that its link waits for.",
+    "identity.membership_changes": "One row per run, identifier that changed hands in it, and customer before or after.",
+    "identity.review_changes": "One row per run and evidence set that began or ceased to wait in it.",
+    "control.identity_decisions": "One row per decision of a person in force, side and identifier.",
 }
 
 
@@ -36,13 +42,15 @@ def evidence_models(context: dg.AssetExecutionContext, dbt: DbtCliResource, plat
 @dg.multi_asset(
     specs=[
         dg.AssetSpec(
-            ["identity", table],
+            table.split("."),
             group_name="unify",
             description=text,
             deps=[
                 ["identity", "identifiers"],
                 ["identity", "evidence"],
+                ["identity", "superseded_keys"],
                 ["identity", "evidence_identifiers"],
+                ["identity", "event_evidence"],
                 ["control", "feature_dates"],
             ],
             kinds={"python"},
@@ -54,9 +62,15 @@ def evidence_models(context: dg.AssetExecutionContext, dbt: DbtCliResource, plat
 def identity_engine(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]):  # type: ignore[no-untyped-def]
     """Decide which identifiers are the same customer, at every date in use, and write the answer in one transaction."""
     with platform.warehouse.writer() as connection:
-        statistics = stitch(connection, rules=platform.rules, dates=dates_in_use(connection), salt=platform.salt)
+        statistics = stitch(
+            connection,
+            rules=platform.rules,
+            decisions=platform.state.decisions.table(),
+            dates=dates_in_use(connection),
+            salt=platform.salt,
+        )
     for table in ENGINE:
-        yield dg.MaterializeResult(asset_key=["identity", table], metadata=vars(statistics))
+        yield dg.MaterializeResult(asset_key=table.split("."), metadata=vars(statistics))
 
 
 @dbt_assets(

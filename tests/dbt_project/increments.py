@@ -14,6 +14,7 @@ import duckdb
 import pyarrow as pa
 
 from identity.rules import load_rules
+from identity.tables import DECISIONS
 from ingestion.envelope import EVENTS
 from orchestration.clock import mark_build_whole, start_run
 from orchestration.collecting import ensure_raw_tables
@@ -30,6 +31,7 @@ COMPARED = "select columns(lambda c: c <> 'changed_seq')"
 """All but the column that says in which run something changed."""
 _PROCESSES = multiprocessing.get_context("forkserver")
 _PROCESSES.set_forkserver_preload(["dbt.cli.main", "dbt.adapters.duckdb.impl"])
+NO_DECISIONS = DECISIONS.empty_table()
 _ARROW_TYPES = {"BIGINT": pa.int64(), "BOOLEAN": pa.bool_(), "TIMESTAMP": pa.timestamp("us")}
 
 
@@ -81,15 +83,16 @@ class Shop:
             ensure_raw_tables(connection)
             connection.append("raw.events", pa.Table.from_pylist(rows, schema=schema))
 
-    def run(self, as_of: datetime, *, until: str | None = None) -> None:
-        """One pass; with `until` it is killed when that model of the customers' step (and what it needs) is built."""
+    def run(self, as_of: datetime, *, until: str | None = None, decisions: pa.Table = NO_DECISIONS) -> None:
+        """One pass with the decisions in force; with `until` it is killed when that model of the customers' step (and what it
+        needs) is built."""
         settings = Settings(home=self.home)
         state, rules = State(settings.state_url), load_rules(None)
         with self.warehouse.writer() as connection:
             dates = start_run(connection, run_id="run", as_of=as_of, settings=settings, state=state, rules=rules)
         dbt(self.warehouse.path, ["run", "--select", EVIDENCE], project=self.project)
         with self.warehouse.writer() as connection:
-            stitch(connection, rules=rules, dates=dates, salt="tests")
+            stitch(connection, rules=rules, decisions=decisions, dates=dates, salt="tests")
         rest = [CUSTOMERS, AUDIENCES] if until is None else [f"{CUSTOMERS},+{until}"]
         dbt(self.warehouse.path, ["run", "--select", *rest], project=self.project)
         if until is None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import duckdb
 
+from identity.tables import DECISIONS
 from orchestration import duckdb_warehouse, stitch_scope
 from orchestration.stitching import stitch
 from tests.identity.histories import SALT, day, strict_rules
@@ -31,7 +32,14 @@ def die_at(path: Path) -> None:
     native = duckdb.connect(str(path))
     connection = duckdb_warehouse.DuckDBConnection(native)
     stitch_scope.LARGEST_SHARE = 0  # an increment, however small the shop
-    stitch(connection, rules=strict_rules(), dates=DATES, salt=SALT, on_step=on_step)
+    stitch(
+        connection,
+        rules=strict_rules(),
+        decisions=DECISIONS.empty_table(),
+        dates=DATES,
+        salt=SALT,
+        on_step=on_step,
+    )
 
 
 def main(folder: str, *variant: str) -> None:

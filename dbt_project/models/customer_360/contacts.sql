@@ -1,9 +1,34 @@
 -- One row per customer: the identifiers it is reached by, newest of each type, and how many it has.
 {{ config(materialized='incremental', incremental_strategy='touched', unique_key='customer_id', on_schema_change='fail') }}
 
-with nodes as (
-    select * from {{ ref('nodes') }} as nodes
-    where nodes.customer_id is not null {{ and_touched('customer_id', 'nodes.customer_id') }}
+with memberships as (
+    select * from {{ source('engine', 'memberships') }} as memberships
+    where memberships.known_to is null {{ and_touched('customer_id', 'memberships.customer_id') }}
+),
+
+-- a shared identifier counts for everybody whom it was used by, once
+held as (
+    select
+        customer_id,
+        identifier_id
+    from memberships
+    where valid_from is null
+    union all
+    select distinct
+        customer_id,
+        identifier_id
+    from memberships
+    where valid_from is not null
+),
+
+identifiers as (
+    select
+        held.customer_id,
+        identifiers.identifier_type,
+        identifiers.identifier_value,
+        identifiers.last_seen_at
+    from held
+    inner join {{ ref('identifiers') }} as identifiers on held.identifier_id = identifiers.identifier_id
 ),
 
 identifier_types as (
@@ -12,13 +37,14 @@ identifier_types as (
 
 ranked as (
     select
-        nodes.*,
+        identifiers.*,
         coalesce(identifier_types.is_strong, false) as is_strong,
         row_number() over (
-            partition by nodes.customer_id, nodes.identifier_type order by nodes.last_seen_at desc, nodes.identifier_value
+            partition by identifiers.customer_id, identifiers.identifier_type
+            order by identifiers.last_seen_at desc, identifiers.identifier_value
         ) as newest
-    from nodes
-    left join identifier_types on nodes.identifier_type = identifier_types.identifier_type
+    from identifiers
+    left join identifier_types on identifiers.identifier_type = identifier_types.identifier_type
 ),
 
 contacts as (

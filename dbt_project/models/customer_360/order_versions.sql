@@ -6,6 +6,7 @@ with order_events as (
     select
         stg_events.*,
         event_evidence.evidence_id,
+        event_evidence.ordered_at as evidence_at,
         {{ order_key('stg_events') }} as order_key,
         row_number() over (
             partition by stg_events.source, stg_events.order_id order by stg_events.known_at, stg_events.landed_seq
@@ -42,6 +43,7 @@ priced as (
     select
         placed.order_key,
         coalesce(placed.evidence_id, identified.evidence_id) as evidence_id,
+        coalesce(placed.evidence_at, identified.evidence_at) as evidence_at,
         placed.landed_seq,
         placed.source,
         placed.order_id,
@@ -82,6 +84,7 @@ order_versions as (
     select
         priced.order_key,
         priced.evidence_id,
+        priced.evidence_at,
         priced.landed_seq,
         priced.source,
         priced.order_id,

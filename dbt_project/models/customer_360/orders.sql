@@ -39,6 +39,7 @@ orders as (
         standing.order_key,
         evidence_customers.customer_id,
         standing.evidence_id,
+        standing.evidence_at,
         standing.landed_seq,
         standing.source,
         standing.order_id,
@@ -52,7 +53,10 @@ orders as (
     from standing
     inner join totals on standing.order_key = totals.order_key
     inner join first_told on standing.order_key = first_told.order_key
-    left join {{ ref('evidence_customers') }} as evidence_customers on standing.evidence_id = evidence_customers.evidence_id
+    left join {{ ref('evidence_customers') }} as evidence_customers
+        on
+            standing.evidence_id = evidence_customers.evidence_id
+            and {{ is_owner_at('evidence_customers', 'standing.evidence_at') }}
     where standing.newest = 1
 )
 

@@ -6,6 +6,7 @@ with refund_events as (
     select
         stg_events.*,
         event_evidence.evidence_id,
+        event_evidence.ordered_at as evidence_at,
         {{ refund_key('stg_events') }} as refund_key
     from {{ ref('stg_events') }} as stg_events
     left join {{ ref('event_evidence') }} as event_evidence on stg_events.landed_seq = event_evidence.landed_seq
@@ -42,6 +43,7 @@ priced as (
         orders.order_key,
         -- what comes back is taken from who bought it; the shop's own system often names nobody
         coalesce(orders.evidence_id, placed.evidence_id) as evidence_id,
+        case when orders.evidence_id is not null then orders.evidence_at else placed.evidence_at end as evidence_at,
         placed.landed_seq,
         placed.occurred_at as refunded_at,
         placed.known_at,
@@ -68,6 +70,7 @@ refund_versions as (
         priced.refund_key,
         priced.order_key,
         priced.evidence_id,
+        priced.evidence_at,
         priced.landed_seq,
         priced.refunded_at,
         priced.known_at,

@@ -31,7 +31,10 @@ refunds as (
         cast(totals.net_amount as decimal(18, 4)) as net_amount
     from standing
     inner join totals on standing.refund_key = totals.refund_key
-    left join {{ ref('evidence_customers') }} as evidence_customers on standing.evidence_id = evidence_customers.evidence_id
+    left join {{ ref('evidence_customers') }} as evidence_customers
+        on
+            standing.evidence_id = evidence_customers.evidence_id
+            and {{ is_owner_at('evidence_customers', 'standing.evidence_at') }}
     where standing.newest = 1
 )
 

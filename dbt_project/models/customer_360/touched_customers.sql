@@ -56,7 +56,10 @@ touched as (
     select evidence_customers.customer_id
     from passing
     inner join {{ ref('event_evidence') }} as event_evidence on passing.landed_seq = event_evidence.landed_seq
-    inner join {{ ref('evidence_customers') }} as evidence_customers on event_evidence.evidence_id = evidence_customers.evidence_id
+    inner join {{ ref('evidence_customers') }} as evidence_customers
+        on
+            event_evidence.evidence_id = evidence_customers.evidence_id
+            and {{ is_owner_at('evidence_customers', 'event_evidence.ordered_at') }}
     union
     select dated.customer_id
     from dated

@@ -30,7 +30,10 @@ known_events as (
         ) }} as opens_session
     from {{ ref('stg_events') }} as events
     inner join {{ ref('event_evidence') }} as event_evidence on events.landed_seq = event_evidence.landed_seq
-    inner join buyer_evidence on event_evidence.evidence_id = buyer_evidence.evidence_id
+    inner join buyer_evidence
+        on
+            event_evidence.evidence_id = buyer_evidence.evidence_id
+            and {{ is_owner_at('buyer_evidence', 'event_evidence.ordered_at') }}
     where events.known_at < buyer_evidence.as_of and events.occurred_at < buyer_evidence.as_of
 ),
 

@@ -23,12 +23,13 @@ identifiers as (
     select
         memberships.customer_id,
         feature_dates.as_of_date,
-        count(*) as identifier_count
+        -- a shared one has a row per period
+        count(case when memberships.valid_from is null then 1 end)
+        + count(distinct case when memberships.valid_from is not null then memberships.identifier_id end) as identifier_count
     from {{ source('engine', 'memberships') }} as memberships
     inner join {{ source('control', 'feature_dates') }} as feature_dates
         on
-            memberships.known_from <= feature_dates.as_of
-            and (memberships.known_to is null or feature_dates.as_of < memberships.known_to)
+            {{ is_known_at('memberships', 'feature_dates.as_of') }}
     where true {{ and_redone_at_date('customer_id', 'memberships', 'feature_dates') }}
     group by memberships.customer_id, feature_dates.as_of_date
 ),

@@ -15,7 +15,10 @@ known_orders as (
         sum(order_versions.net_amount) as net_amount,
         sum(order_versions.discount_amount) as discount_amount
     from {{ ref('order_versions') }} as order_versions
-    inner join known_evidence on order_versions.evidence_id = known_evidence.evidence_id
+    inner join known_evidence
+        on
+            order_versions.evidence_id = known_evidence.evidence_id
+            and {{ is_owner_at('known_evidence', 'order_versions.evidence_at') }}
     where
         {{ stands_at('order_versions', 'known_evidence.as_of') }} and not order_versions.is_cancelled
         {{ and_redone_at_date('customer_id', 'known_evidence') }}

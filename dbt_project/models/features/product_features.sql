@@ -19,7 +19,10 @@ known_items as (
         lines.category
     from order_versions
     inner join lines on order_versions.landed_seq = lines.landed_seq
-    inner join {{ ref('known_evidence') }} as known_evidence on order_versions.evidence_id = known_evidence.evidence_id
+    inner join {{ ref('known_evidence') }} as known_evidence
+        on
+            order_versions.evidence_id = known_evidence.evidence_id
+            and {{ is_owner_at('known_evidence', 'order_versions.evidence_at') }}
     where {{ stands_at('order_versions', 'known_evidence.as_of') }} {{ and_redone_at_date('customer_id', 'known_evidence') }}
 ),
 

@@ -10,7 +10,10 @@ with known_refunds as (
         min(refund_versions.refunded_at) as refunded_at,
         sum(refund_versions.net_amount) as net_amount
     from {{ ref('refund_versions') }} as refund_versions
-    inner join {{ ref('known_evidence') }} as known_evidence on refund_versions.evidence_id = known_evidence.evidence_id
+    inner join {{ ref('known_evidence') }} as known_evidence
+        on
+            refund_versions.evidence_id = known_evidence.evidence_id
+            and {{ is_owner_at('known_evidence', 'refund_versions.evidence_at') }}
     where {{ stands_at('refund_versions', 'known_evidence.as_of') }} {{ and_redone_at_date('customer_id', 'known_evidence') }}
     group by known_evidence.customer_id, known_evidence.as_of_date, known_evidence.as_of, refund_versions.refund_key
 ),

@@ -1,4 +1,5 @@
--- One row per customer id ever given out: the living customer who holds its anchor now (itself, or the one it was merged into).
+-- One row per customer id ever given out whose anchor is somebody's: the living customer who holds it now (itself, or the one it was merged into).
+-- A shared anchor is held by several customers: it leads to the id itself, where that is one of them (the anchor's own anonymous customer), else nowhere.
 with ledger as (
     select * from {{ source('engine', 'customer_ids') }}
 ),
@@ -18,7 +19,10 @@ held as (
             order by ledger.is_strong desc, ledger.ledger_seq
         ) as anchor_rank
     from ledger
-    inner join memberships on ledger.identifier_id = memberships.identifier_id
+    inner join memberships
+        on
+            ledger.identifier_id = memberships.identifier_id
+            and (memberships.valid_from is null or memberships.customer_id = ledger.customer_id)
 ),
 
 redirects as (

@@ -16,7 +16,10 @@ owned as (
         event_evidence.evidence_id,
         evidence_customers.customer_id
     from event_evidence
-    inner join evidence_customers on event_evidence.evidence_id = evidence_customers.evidence_id
+    inner join evidence_customers
+        on
+            event_evidence.evidence_id = evidence_customers.evidence_id
+            and {{ is_owner_at('evidence_customers', 'event_evidence.ordered_at') }}
 )
 
 select * from owned

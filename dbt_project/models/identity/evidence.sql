@@ -1,4 +1,5 @@
--- One row per distinct set of identifiers that an event known to this run carries, at its earliest key. What the engine decides on.
+-- One row per distinct set of identifiers that an event known to this run carries, at its earliest key. What the engine decides on, with the keys that a set
+-- had at earlier dates, before an earlier event of it became known (superseded_keys).
 {{ config(
     materialized='incremental', incremental_strategy='delete+insert', unique_key='evidence_id', on_schema_change='fail',
     pre_hook="{{ delete_touched() }}"
@@ -33,19 +34,33 @@ sets as (
         min(ordered_at) as first_at,
         max(case when key_rank = 1 then source end) as first_source,
         max(case when key_rank = 1 then message_id end) as first_message_id,
+        max(case when key_rank = 1 then known_at end) as key_known_at,
         min(known_at) as first_known_at,
         max(occurred_at) as last_occurred_at,
         count(*) as event_count
+        {%- if is_incremental() %},
+        min(case when {{ is_new_event() }} then known_at end) as news_known_at
+        {%- endif %}
     from ranked
     group by evidence_id
 ),
 
 marked as (
     select
-        sets.*,
+        sets.evidence_id,
+        sets.first_at,
+        sets.first_source,
+        sets.first_message_id,
+        sets.key_known_at,
+        sets.first_known_at,
+        sets.last_occurred_at,
+        sets.event_count,
         {% if is_incremental() %}
-        -- another event with a set that was known before is no news to the engine
-        coalesce(before.changed_seq, engine_state.next_seq) as changed_seq
+        -- another event with a set that was known before is no news to the engine, unless a date before may go by it
+        case
+            when sets.news_known_at < sets.key_known_at then engine_state.next_seq
+            else coalesce(before.changed_seq, engine_state.next_seq)
+        end as changed_seq
         {% else %}
         engine_state.next_seq as changed_seq
         {% endif %}
@@ -58,6 +73,7 @@ marked as (
             and sets.first_at = before.first_at
             and sets.first_source = before.first_source
             and sets.first_message_id = before.first_message_id
+            and sets.key_known_at = before.key_known_at
             and sets.first_known_at = before.first_known_at
     {% endif %}
 )

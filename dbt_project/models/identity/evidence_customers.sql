@@ -1,4 +1,4 @@
--- One row per evidence set that is somebody's: whose events they are now.
+-- One row per evidence set that is somebody's, and per period where it is that of a shared identifier: whose events they are now.
 {{ config(materialized='incremental', incremental_strategy='touched', unique_key='evidence_id', on_schema_change='fail') }}
 
 with this_run as (
@@ -11,5 +11,7 @@ owners as (
 
 select
     evidence_id,
-    customer_id
+    customer_id,
+    valid_from,
+    valid_to
 from owners

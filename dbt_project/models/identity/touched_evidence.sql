@@ -35,6 +35,10 @@ touched as (
     from {{ ref('evidence_identifiers') }} as evidence_identifiers
     inner join changed_identifiers on evidence_identifiers.identifier_id = changed_identifiers.identifier_id
     union
+    select review_changes.evidence_id
+    from {{ source('engine', 'review_changes') }} as review_changes
+    inner join this_run on review_changes.run_seq > this_run.since_run_seq
+    union
     select order_evidence.evidence_id
     from order_evidence
     inner join orders_with_news on order_evidence.order_key = orders_with_news.order_key
