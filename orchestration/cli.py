@@ -15,7 +15,9 @@ from ingestion.file_errors import FileError
 from ingestion.mappings import load_mapping
 from orchestration.audience_commands import audiences
 from orchestration.collecting import land_file
+from orchestration.decision_commands import forbid, link, reviews, split
 from orchestration.errors import WeftError
+from orchestration.identity_commands import identity
 from orchestration.model_commands import models
 from orchestration.resources import build_platform
 from orchestration.settings import export_for_tools
@@ -27,6 +29,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_show_locals=False,
 )
+app.add_typer(reviews, name="review", help="Look at events that name too many customers, approve or refuse them.")
+app.add_typer(identity, name="identity", help="Decisions that were made; what other rules would change.")
 app.add_typer(audiences, name="audience", help="Look at published audiences, roll one back.")
 app.add_typer(models, name="model", help="Look at trained models, compare them, choose the champion.")
 
@@ -179,6 +183,10 @@ def status(
     for part in status_tables(current):
         if not isinstance(part, Table) or part.row_count:
             plain.print(part)
+
+
+for command in (link, forbid, split):
+    app.command()(command)
 
 
 def parsed_instant(text: str | None) -> datetime | None:
