@@ -17,7 +17,7 @@ from orchestration.audience_commands import audiences
 from orchestration.collecting import land_file
 from orchestration.decision_commands import forbid, link, reviews, split
 from orchestration.errors import WeftError
-from orchestration.identity_commands import identity
+from orchestration.identity_commands import identity, why
 from orchestration.model_commands import models
 from orchestration.resources import build_platform
 from orchestration.settings import export_for_tools
@@ -185,7 +185,7 @@ def status(
             plain.print(part)
 
 
-for command in (link, forbid, split):
+for command in (why, link, forbid, split):
     app.command()(command)
 
 

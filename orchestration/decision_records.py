@@ -124,6 +124,10 @@ class DecisionRecords:
         with self._engine.begin() as connection:
             return [record for record in _read(connection) if with_withdrawn or record.is_in_force]
 
+    def by_seq(self) -> dict[int, Recorded]:
+        """Every decision by its number, withdrawn ones too."""
+        return {record.seq: record for record in self.list(with_withdrawn=True)}
+
     def of_review(self, review_id: str) -> Recorded | None:
         """The decision in force that approved or refused a review."""
         return next((record for record in self.list() if record.decision.review_id == review_id), None)

@@ -25,6 +25,10 @@ class DecisionError(WeftError, ValueError):
     """A decision about identity cannot come into force, or names what there is not."""
 
 
+class UnknownIdentifierError(WeftError, LookupError):
+    """No event of the served build carries the identifier."""
+
+
 class BackfillError(WeftError, ValueError):
     """Days cannot be backfilled."""
 
