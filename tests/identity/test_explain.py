@@ -1,4 +1,4 @@
-"""Why two identifiers are one customer: the way that is told is one that the rules really went, and there is one exactly where they are one."""
+"""Why two identifiers are one customer: the way told is one that the rules really went, and there is one exactly where they are one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ from tests.identity.histories import (
     Sighting,
     customers,
     day,
-    decisions_table,
     evidence_id,
     histories,
     link,
