@@ -1,6 +1,6 @@
 """`weft why`: the events or decisions that made two identifiers one customer, or the rule that keeps them apart, in the served build."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -95,6 +95,21 @@ def explain_one(served: Connection, decisions: Mapping[int, Recorded], rules: Ru
         said += [f"It is shared: {_because(Refusal(*row), rules, decisions)}." for row in refusals[:1]]
         said += _periods(served, standing)
     return said
+
+
+def way_lines(way: Sequence[Link], *, most: int) -> Iterator[str]:
+    """The way as lines; of a long one the beginning and the end."""
+    if not way:
+        return
+    yield f"  {shown(way[0].start)}"
+    left_out = range(most // 2, len(way) - (most - most // 2)) if len(way) > most else range(0)
+    for number, link in enumerate(way):
+        if number in left_out:
+            if number == left_out.start:
+                yield f"    … {len(left_out):,} more steps; --all shows them"
+            continue
+        yield f"    {'closed' if link.kept_apart else 'joined'} by {link.by}"
+        yield f"  {shown(link.end)}"
 
 
 def _known(served: Connection, names: Sequence[Identifier]) -> dict[Identifier, Standing]:
@@ -213,12 +228,13 @@ class _Teller:
         events = _events(self.served, [ids[step.row] for step in steps if step.row is not None])
         way = []
         for step in steps:
-            if step.link is not None:
-                by = _decision(self.decisions, self.component.link_seqs[step.link])
-            else:
-                by = events[ids[step.row or 0]]
+            by = events[ids[step.row]] if step.row is not None else self.link(step)
             way.append(Link(names[step.start], names[step.end], by, self.what_closes(step)))
         return way
+
+    def link(self, step: Step) -> str:
+        """The decision that a step goes by."""
+        return _decision(self.decisions, self.component.link_seqs[step.link or 0])
 
     def what_closes(self, step: Step) -> list[str]:
         """In review nothing joins; what is set aside or shared joins nothing here."""

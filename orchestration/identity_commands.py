@@ -1,6 +1,6 @@
 """`weft why` and `weft identity …`: why identifiers are one customer or not, what was decided, and what other rules would change."""
 
-from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -8,16 +8,19 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from identity.rules import Rules, load_rules
 from orchestration.decision_commands import TAKES_EFFECT, deciding_user
 from orchestration.decision_records import Recorded
-from orchestration.explaining import Link, explain_one, explain_pair
-from orchestration.resources import build_platform
+from orchestration.pass_commands import make_pass, parsed_instant, working
+from orchestration.resources import Platform, build_platform
+from orchestration.rule_file import changes, install_rules
 from orchestration.state import utc_now
 from orchestration.typed_identifiers import parse, shown
 
 identity = typer.Typer(no_args_is_help=True)
 console = Console(soft_wrap=True, highlight=False)
 
+RuleFile = Annotated[Path | None, typer.Option("--rules", help="A rule file; default: that of this installation.")]
 NAMES_SHOWN = 3
 MOST_STEPS = 40
 
@@ -28,6 +31,8 @@ def why(
     all_steps: Annotated[bool, typer.Option("--all", help=f"Every step, not only {MOST_STEPS}.")] = False,
 ) -> None:
     """Why two identifiers are one customer: the events that join them. Or why not: the rule that keeps them apart."""
+    from orchestration.explaining import explain_one, explain_pair, way_lines
+
     platform = build_platform()
     rules, made = platform.rules, platform.state.decisions.by_seq()
     first, second = parse(one, rules), parse(other, rules) if other is not None else None
@@ -39,7 +44,7 @@ def why(
         found = explain_pair(served, made, rules, first, second)
     for sentence in found.sentences:
         _say(sentence)
-    for line in _steps(found.way, len(found.way) if all_steps else MOST_STEPS):
+    for line in way_lines(found.way, most=len(found.way) if all_steps else MOST_STEPS):
         _say(line)
 
 
@@ -76,19 +81,43 @@ def withdraw(
     console.print(f"Decision {seq} (weft {record.decision.command}) is withdrawn. {TAKES_EFFECT}", markup=False)
 
 
-def _steps(way: Sequence[Link], most: int) -> Iterator[str]:
-    """The way as lines; of a long one the beginning and the end."""
-    if not way:
-        return
-    yield f"  {shown(way[0].start)}"
-    left_out = range(most // 2, len(way) - (most - most // 2)) if len(way) > most else range(0)
-    for number, link in enumerate(way):
-        if number in left_out:
-            if number == left_out.start:
-                yield f"    … {len(left_out):,} more steps; --all shows them"
-            continue
-        yield f"    {'closed' if link.kept_apart else 'joined'} by {link.by}"
-        yield f"  {shown(link.end)}"
+@identity.command()
+def plan(rules: RuleFile = None) -> None:
+    """What other rules, and the decisions made since the served build, would change. Writes nothing."""
+    from orchestration.identity_plan import make_plan, report_plan
+
+    platform = build_platform()
+    new = load_rules(rules) if rules else platform.rules
+    with working("Deciding the evidence of the served build anew"), platform.warehouse.open_served() as served:
+        found = make_plan(served, rules=new, decisions=platform.state.decisions.table(), salt=platform.salt)
+    _print_changes(platform, new)
+    for part in report_plan(found):
+        console.print(part, markup=False)
+
+
+@identity.command()
+def apply(
+    rules: RuleFile = None,
+    as_of: Annotated[str | None, typer.Option(help="As of `weft run`.")] = None,
+) -> None:
+    """Make a rule file the installation's, and make the pass: everything downstream follows."""
+    platform = build_platform()
+    if rules is not None:
+        new = load_rules(rules)
+        _print_changes(platform, new)
+        before = install_rules(rules, platform.settings.rule_file)
+        _say(f"The rules are those of {rules}." + (f" The ones before are in {before}." if before else ""))
+    make_pass(build_platform(), parsed_instant(as_of))
+
+
+def _print_changes(platform: Platform, new: Rules) -> None:
+    lines = changes(platform.rules, new)
+    for line in lines:
+        _say(line)
+    if not lines:
+        _say("The rules are those of this installation.")
+    if new.default_country != platform.rules.default_country:
+        _say("default_country changes how phone numbers are read: only the next run shows the effect of that.")
 
 
 def _say(text: str) -> None:
