@@ -57,6 +57,8 @@ def make_plan(served: Connection, *, rules: Rules, decisions: pa.Table, salt: st
     now = served.arrow(
         "select identifier_id, customer_id, valid_from, valid_to from identity.memberships where known_to is null"
     )
+    if served.dialect == "postgres":  # temporary tables count as writing there
+        served.execute("set default_transaction_read_only = off")
     resolution = decide_anew(served, rules=rules, decisions=decisions, as_of=as_of, salt=salt)
     then = resolution.memberships.filter(pc.is_null(resolution.memberships["known_to"]))
     then = then.select(now.column_names)
