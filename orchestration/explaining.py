@@ -83,10 +83,10 @@ def explain_one(served: Connection, decisions: Mapping[int, Recorded], rules: Ru
     if standing.customer_id is not None:
         held = scalar(
             served,
-            "select count(distinct identifier_id) from identity.memberships where known_to is null and customer_id = ?",
+            "select count(*) from identity.memberships where known_to is null and valid_from is null and customer_id = ?",
             [standing.customer_id],
         )
-        said.append(f"It is customer {standing.customer_id}, with {held - 1:,} other identifiers.")
+        said.append(f"It is customer {standing.customer_id}, which holds {held:,} identifier{'s' if held > 1 else ''}.")
     if standing.standing == "shared":
         refusals = served.rows(
             "select reason, limited_type, decision_seq from identity.refused_joins where identifier_id = ? and is_shared",
