@@ -1,24 +1,25 @@
 """The `weft` command line: a table of contents of what a person can do. A user's mistake gets one sentence and exit code 2."""
 
 import sys
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from ingestion.file_errors import FileError
 from ingestion.mappings import load_mapping
 from orchestration.audience_commands import audiences
 from orchestration.collecting import land_file
+from orchestration.decision_commands import forbid, link, reviews, split
 from orchestration.errors import WeftError
+from orchestration.identity_commands import identity, why
 from orchestration.model_commands import models
+from orchestration.pass_commands import make_pass, parsed_instant, working
 from orchestration.resources import build_platform
-from orchestration.settings import export_for_tools
 from orchestration.state import utc_now
 
 app = typer.Typer(
@@ -27,6 +28,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_show_locals=False,
 )
+app.add_typer(reviews, name="review", help="Look at events that name too many customers, approve or refuse them.")
+app.add_typer(identity, name="identity", help="Decisions that were made; what other rules would change.")
 app.add_typer(audiences, name="audience", help="Look at published audiences, roll one back.")
 app.add_typer(models, name="model", help="Look at trained models, compare them, choose the champion.")
 
@@ -105,18 +108,7 @@ def run(
 ) -> None:
     """One whole pass of all four stages, then publish what changed."""
     overrides = {"reporting_currency": reporting_currency.upper()} if reporting_currency else {}
-    platform = build_platform(**overrides)
-    export_for_tools(platform.settings)  # Dagster's definitions read the same settings from the environment
-    instant = parsed_instant(as_of)
-    from orchestration.passes import run_pass
-
-    with working("Collect, unify, predict, activate"):
-        report = run_pass(platform, as_of=instant)
-    for line in report.published or ["Nothing changed, nothing was published."]:
-        console.print(line)
-    for check in report.failed_checks:
-        console.print(f"[yellow]check failed:[/] {check}")
-    console.print("  ".join(f"{stage} {seconds:.1f} s" for stage, seconds in report.seconds.items()))
+    make_pass(build_platform(**overrides), parsed_instant(as_of))
 
 
 @app.command()
@@ -181,24 +173,8 @@ def status(
             plain.print(part)
 
 
-def parsed_instant(text: str | None) -> datetime | None:
-    """An ISO date or instant as naive UTC. Raises BadParameter with one sentence."""
-    if text is None:
-        return None
-    try:
-        instant = datetime.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter(f"'{text}' is not an instant; write 2026-07-01 or 2026-07-01T12:00:00.") from None
-    return instant.astimezone(UTC).replace(tzinfo=None) if instant.tzinfo else instant
-
-
-def working(what: str) -> Progress:
-    """A line that shows what is going on and for how long."""
-    progress = Progress(
-        SpinnerColumn(), TextColumn(what), TimeElapsedColumn(), console=Console(stderr=True), transient=True
-    )
-    progress.add_task(what, total=None)
-    return progress
+for command in (why, link, forbid, split):
+    app.command()(command)
 
 
 def main() -> None:

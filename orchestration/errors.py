@@ -21,6 +21,14 @@ class RegistryError(WeftError, LookupError):
     """The registry of models has no such version, or what is asked of it cannot be."""
 
 
+class DecisionError(WeftError, ValueError):
+    """A decision about identity cannot come into force, or names what there is not."""
+
+
+class UnknownIdentifierError(WeftError, LookupError):
+    """No event of the served build carries the identifier."""
+
+
 class BackfillError(WeftError, ValueError):
     """Days cannot be backfilled."""
 

@@ -32,7 +32,8 @@ class Platform:
     @cached_property
     def rules(self) -> Rules:
         """The identity rules that analysts edit. Raises RulesError with the line that is wrong."""
-        return load_rules(self.settings.identity_rules)
+        is_own = self.settings.identity_rules is not None or self.settings.rule_file.exists()
+        return load_rules(self.settings.rule_file if is_own else None)
 
     @cached_property
     def salt(self) -> str:

@@ -64,6 +64,11 @@ class Settings(BaseSettings):
         return self.home / "inbox"
 
     @cached_property
+    def rule_file(self) -> Path:
+        """The identity rules of this installation; where there is no such file and none was set, those that come with Weft hold."""
+        return (self.identity_rules or self.home / "identity_rules.yml").absolute()
+
+    @cached_property
     def served(self) -> Path:
         """Whole builds that people and services read."""
         return self.home / "served"

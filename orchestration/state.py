@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestration.alert_outbox import AlertOutbox
+from orchestration.decision_records import DecisionRecords
 from orchestration.model_registry import ModelRegistry
 from orchestration.snapshots import SnapshotDays
 from orchestration.state_tables import metadata
@@ -79,7 +80,7 @@ class AudienceVersion:
 
 class State:
     """The operator state of one installation; `models` is its registry of trained models, `snapshots` the days
-    to make features for, `alerts` what has to be told.
+    to make features for, `alerts` what has to be told, `decisions` what people decided about identity.
     """
 
     def __init__(self, url: str) -> None:
@@ -96,6 +97,7 @@ class State:
         self.models = ModelRegistry(self._engine)
         self.snapshots = SnapshotDays(self._engine)
         self.alerts = AlertOutbox(self._engine)
+        self.decisions = DecisionRecords(self._engine)
 
     @contextmanager
     def _begin(self) -> Iterator[sa.Connection]:

@@ -216,6 +216,11 @@ def _add_linked(connection: Connection, table: str) -> None:
     )
 
 
+def number_all(connection: Connection, dates: Sequence[datetime]) -> None:
+    """Put everything into engine_evidence and engine_identifiers, numbered by `place`."""
+    _number(connection, dates, in_full=True)
+
+
 def _number(connection: Connection, dates: Sequence[datetime], *, in_full: bool) -> None:
     instants = [f"timestamp '{date.isoformat(' ')}'" for date in dates]
     at_dates = " or ".join(f"(first_known_at < {at} and superseded_at >= {at})" for at in instants)

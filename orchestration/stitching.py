@@ -11,7 +11,7 @@ from identity import tables
 from identity.engine import Increment, Resolution, resolve
 from identity.rules import Rules
 from orchestration.failpoints import failpoints
-from orchestration.stitch_scope import DECISIONS_OF_LAST_RUN, Scope, find_scope, next_number, remember
+from orchestration.stitch_scope import DECISIONS_OF_LAST_RUN, Scope, find_scope, next_number, number_all, remember
 from orchestration.warehouse import SQL_TYPES, Connection, create_table, first_row, row_count, scalar, write_table
 
 MEMBERSHIP_CHANGES = pa.schema([("run_seq", pa.int64()), *tables.MEMBERSHIP_CHANGES])
@@ -114,14 +114,7 @@ def _resolve(connection: Connection, scope: Scope, *, rules: Rules, dates: Seque
             next_component=next_number(connection, "identity.memberships", "component_id"),
         )
     return resolve(
-        identifiers=_read(connection, "engine_identifiers", tables.IDENTIFIERS, "order by place"),
-        evidence=_read(connection, "engine_evidence", tables.EVIDENCE, "order by place"),
-        evidence_identifiers=connection.arrow(
-            "select engine_evidence.place as evidence_row, engine_identifiers.place as identifier_row "
-            "from identity.evidence_identifiers as members "
-            "inner join engine_evidence on members.evidence_id = engine_evidence.evidence_id "
-            "left join engine_identifiers on members.identifier_id = engine_identifiers.identifier_id"
-        ),
+        **_evidence(connection),
         decisions=_read(connection, "given_decisions", tables.DECISIONS, handed),
         events_of=lambda rows: _events_of(connection, rows, known_before=dates[-1]),
         ledger=_read(connection, "identity.customer_ids", tables.LEDGER, ledger),
@@ -131,6 +124,34 @@ def _resolve(connection: Connection, scope: Scope, *, rules: Rules, dates: Seque
         salt=salt,
         increment=increment,
     )
+
+
+def decide_anew(connection: Connection, *, rules: Rules, decisions: pa.Table, as_of: datetime, salt: str) -> Resolution:
+    """What the engine would decide of all evidence at one instant, for those who only want to know. Writes temporary tables, no others."""
+    number_all(connection, [as_of])
+    return resolve(
+        **_evidence(connection),
+        decisions=decisions,
+        events_of=lambda rows: _events_of(connection, rows, known_before=as_of),
+        ledger=_read(connection, "identity.customer_ids", tables.LEDGER, ""),
+        previous=tables.MEMBERSHIPS.empty_table(),
+        rules=rules,
+        dates=[as_of],
+        salt=salt,
+    )
+
+
+def _evidence(connection: Connection) -> dict[str, pa.Table]:
+    return {
+        "identifiers": _read(connection, "engine_identifiers", tables.IDENTIFIERS, "order by place"),
+        "evidence": _read(connection, "engine_evidence", tables.EVIDENCE, "order by place"),
+        "evidence_identifiers": connection.arrow(
+            "select engine_evidence.place as evidence_row, engine_identifiers.place as identifier_row "
+            "from identity.evidence_identifiers as members "
+            "inner join engine_evidence on members.evidence_id = engine_evidence.evidence_id "
+            "left join engine_identifiers on members.identifier_id = engine_identifiers.identifier_id"
+        ),
+    }
 
 
 def _events_of(connection: Connection, rows: pa.Array, *, known_before: datetime) -> pa.Table:
