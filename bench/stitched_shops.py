@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from bench.harness import Facts, Run
+from bench.harness import BenchError, Facts, Run
 from ingestion.simulator import Difficulty, SimulationConfig, simulate
 from orchestration.building import build
 from orchestration.collecting import land_folder
@@ -57,7 +57,9 @@ def judge(run: Run) -> Facts:
     truth = (run.scratch / "shop" / "truth").rename(run.scratch / "truth")
     with run.clock.running():
         with platform.warehouse.writer() as connection:
-            land_folder(connection, folder=run.scratch / "shop", landed_at=config.end)
+            for file in land_folder(connection, folder=run.scratch / "shop", landed_at=config.end):
+                if file.problem is not None:
+                    raise BenchError(file.problem)
             load_truth(connection, truth)
         build(platform, as_of=config.end, select=["tag:evidence", "quality"], quiet=True)
         with platform.warehouse.writer() as connection:
