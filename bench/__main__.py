@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bench import customer360, identity, landing, online_retail, publish, scoring, whole_pass
+from bench import customer360, identity, identity_quality, landing, online_retail, publish, scoring, whole_pass
 from bench.harness import BenchError
 
 
@@ -23,6 +23,7 @@ BENCHMARKS = {
     "online_retail": Benchmark(online_retail.run, 541_909, repeats=1),
     "landing": Benchmark(landing.COMPARISON.run, 200_000),
     "identity": Benchmark(identity.COMPARISON.run, 200_000),
+    "identity_quality": Benchmark(identity_quality.run, 200_000, repeats=1),
     "customer360": Benchmark(customer360.COMPARISON.run, 200_000),
     "publish": Benchmark(publish.COMPARISON.run, 50_000),
     "scoring": Benchmark(scoring.COMPARISON.run, 200_000),
@@ -35,7 +36,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Weft beside its peers and limits.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; all by default")
     parser.add_argument("--size", type=int, help="events, evidence or customers; a modest default for each")
-    parser.add_argument("--repeats", type=int, help="runs of each contender; 5, but 1 for whole_pass and online_retail")
+    parser.add_argument(
+        "--repeats",
+        type=int,
+        help="runs of each contender; 5, but 1 for whole_pass, identity_quality and online_retail",
+    )
     arguments = parser.parse_args()
     unknown = [name for name in arguments.names if name not in BENCHMARKS]
     if unknown:

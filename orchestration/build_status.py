@@ -1,7 +1,7 @@
 """What stands in the build that readers see: its tables, sources, identity and models, counted."""
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date, datetime
 
 from orchestration.warehouse import Connection, first_row, scalar, tables_of
@@ -42,6 +42,16 @@ class ModelStatus:
 
 
 @dataclass(frozen=True)
+class QualityStatus:
+    """Weft's row of identity.quality, where there is a truth to compare with; a share is null where there is nothing to share."""
+
+    pairwise_precision: float | None
+    pairwise_recall: float | None
+    pairwise_f1: float | None
+    exact_share: float | None
+
+
+@dataclass(frozen=True)
 class BuildStatus:
     """The build that readers see, and what is in it."""
 
@@ -52,6 +62,7 @@ class BuildStatus:
     customers: int
     identifiers: int
     hot_identifiers: int
+    identity_quality: QualityStatus | None
     newest_rate_date: date | None
     sources: list[SourceStatus]
     tables: list[TableStatus]
@@ -76,6 +87,7 @@ def read_build(served: Connection) -> BuildStatus:
         customers=rows.get("customer_360.customers", 0),
         identifiers=rows.get("identity.identifiers", 0),
         hot_identifiers=_hot_identifiers(served) if "identity.hot_identifiers" in rows else 0,
+        identity_quality=_quality(served) if "identity.quality" in rows else None,
         newest_rate_date=scalar(served, "select max(rate_date) from raw.exchange_rates where currency <> 'EUR'"),
         sources=_sources(served),
         tables=tables,
@@ -85,6 +97,12 @@ def read_build(served: Connection) -> BuildStatus:
 
 def _hot_identifiers(served: Connection) -> int:
     return int(scalar(served, "select count(distinct identifier_id) from identity.hot_identifiers"))
+
+
+def _quality(served: Connection) -> QualityStatus | None:
+    names = ", ".join(field.name for field in fields(QualityStatus))
+    row = first_row(served, f"select {names} from identity.quality where method = 'weft'")
+    return QualityStatus(*row) if row else None
 
 
 def _champions(served: Connection) -> list[ModelStatus]:

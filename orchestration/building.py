@@ -6,6 +6,7 @@ from uuid import uuid4
 
 from orchestration.clock import mark_build_whole, mark_selection_built, rebuilds_events, resolve_as_of, start_run
 from orchestration.publishing import register_changes
+from orchestration.quality import judge
 from orchestration.resources import Platform
 from orchestration.state import AudienceVersion
 from orchestration.stitching import Statistics, stitch
@@ -49,6 +50,7 @@ def _build(
             dates=dates,
             salt=platform.salt,
         )
+        judge(connection, rules=platform.rules)
     _step(platform, select, CUSTOMERS, leave_out=[EVIDENCE, AUDIENCES], quiet=quiet)
     _step(platform, select, AUDIENCES, leave_out=[EVIDENCE, CUSTOMERS], quiet=quiet)
     with platform.warehouse.writer() as connection:

@@ -127,17 +127,41 @@ def _print_identity(served: Connection, console: Console) -> None:
     console.print(
         f"{identifiers:,} identifiers, {members:,} of them in {customers:,} customers ({identified:,} identified)."
     )
-    quality = first_row(served, "select pairwise_precision, pairwise_recall from identity.quality")
-    if quality:
-        precision, recall = quality
-        console.print(
-            f"Against the simulator's truth, pairs of identifiers: precision {precision:.4f}, recall {recall:.4f}."
-        )
+    _print_quality(served, console)
     hot = scalar(served, "select count(distinct identifier_id) from identity.hot_identifiers")
     console.print(f"{hot} hot identifiers (kiosks, store phones) join nobody.")
     revenue = scalar(served, "select sum(net_revenue) from customer_360.daily_metrics")
     currency = scalar(served, "select reporting_currency from control.current_run")
     console.print(f"{row_count(served, 'customer_360.orders'):,} orders, net revenue {revenue or 0:,.0f} {currency}.")
+
+
+STITCHING = {
+    "weft": "Weft",
+    "last_login_wins": "last login wins",
+    "one_hop": "cookie to login, one hop",
+    "components": "whatever is connected",
+}
+
+
+def _print_quality(served: Connection, console: Console) -> None:
+    """Weft and the baselines on the same evidence; nothing where there is no truth."""
+    found = {row["method"]: row for row in served.arrow("select * from identity.quality").to_pylist()}
+    if not found:
+        return
+    weft = found["weft"]
+    console.print(
+        f"Against the simulator's truth, {weft['identifier_count']:,} identifiers with one owner; no evidence connects "
+        f"{weft['unreachable_pairs']:,} of their {weft['true_pairs']:,} true pairs, recall counts the others."
+    )
+    table = Table("pairs of identifiers", "precision", "recall", "F1", "customers exactly right", box=None)
+    for method, label in STITCHING.items():
+        shares = [found[method][name] for name in ("pairwise_precision", "pairwise_recall", "pairwise_f1")]
+        row = found[method]
+        exact = (
+            f"{row['exact_customer_count']:,} of {row['connected_customer_count']:,} ({row['exact_share'] or 0:.1%})"
+        )
+        table.add_row(label, *("" if share is None else f"{share:.4f}" for share in shares), exact)
+    console.print(table)
 
 
 SHOWN_METRICS = {

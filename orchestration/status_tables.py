@@ -8,7 +8,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from orchestration.build_status import BuildStatus
+from orchestration.build_status import BuildStatus, QualityStatus
 from orchestration.status import Status
 
 NOTHING_YET = "Nothing is here yet: type `weft demo` for a simulated shop, or `weft import FILE --mapping NAME` and then `weft run`."
@@ -59,6 +59,8 @@ def _installation(status: Status) -> Table:
         table.add_row("whole builds", f"{served.whole_builds:,} so far")
         table.add_row("as of", f"{served.as_of:%Y-%m-%d %H:%M}")
         table.add_row("identity", _identity(served))
+        if served.identity_quality:
+            table.add_row("identity quality", _quality(served.identity_quality))
         table.add_row("newest rate", str(served.newest_rate_date or "none"))
     sizes = (
         f"{_size(online.memory_bytes or 0)}, {online.keys or 0:,} keys" if online.is_reachable else "does not answer"
@@ -71,6 +73,17 @@ def _installation(status: Status) -> Table:
 
 def _identity(served: BuildStatus) -> str:
     return f"{served.customers:,} customers, {served.identifiers:,} identifiers, {served.hot_identifiers:,} of them hot"
+
+
+def _quality(quality: QualityStatus) -> str:
+    """Against the truth of a simulated shop."""
+    shares = {
+        "precision": quality.pairwise_precision,
+        "recall": quality.pairwise_recall,
+        "F1": quality.pairwise_f1,
+        "customers exactly right": quality.exact_share,
+    }
+    return ", ".join(f"{name} {share:.4f}" for name, share in shares.items() if share is not None) or "nothing to judge"
 
 
 def _sources(served: BuildStatus, now: datetime) -> Table:

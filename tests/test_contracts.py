@@ -6,6 +6,7 @@ import pyarrow as pa
 import pytest
 
 from identity import tables as engine
+from identity.quality import JUDGED_IDENTIFIERS
 from ingestion import envelope
 from ml import schema as ml_schema
 from orchestration.clock import HORIZON_DAYS
@@ -47,6 +48,7 @@ def test_staging_reads_the_columns_that_landing_writes(manifest: dict[str, Any],
         ("refused_joins", engine.REFUSED_JOINS),
         ("review_queue", engine.REVIEW_QUEUE),
         ("waiting_decisions", engine.WAITING_DECISIONS),
+        ("judged_identifiers", JUDGED_IDENTIFIERS),
     ],
 )
 def test_dbt_reads_the_columns_that_the_engine_writes(manifest: dict[str, Any], table: str, schema: pa.Schema) -> None:

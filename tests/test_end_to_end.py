@@ -12,6 +12,7 @@ import pytest
 
 from activation.errors import PublicationError
 from activation.reader import Reader
+from orchestration.build_status import QualityStatus, read_build
 from orchestration.publishing import (
     FAILED,
     PUBLISHED,
@@ -88,16 +89,19 @@ def test_identity_never_joins_bots_to_people_and_every_identifier_has_one_custom
     with shop.platform.warehouse.open_served() as served:
         doubled = scalar(
             served,
-            "select count(*) from (select identifier_id from identity.memberships where known_to is null "
-            "group by identifier_id having count(*) > 1)",
+            "select count(*) from (select identifier_id from identity.memberships "
+            "where known_to is null and valid_from is null group by identifier_id having count(*) > 1)",
         )
-        precision, recall = first_row(served, "select pairwise_precision, pairwise_recall from identity.quality") or (
-            0,
-            0,
-        )
+        found = {row["method"]: row for row in served.arrow("select * from identity.quality").to_pylist()}
+        shown = read_build(served).identity_quality
     assert doubled == 0
-    assert precision > 0.995
-    assert recall > 0.8
+    assert found["weft"]["pairwise_precision"] > 0.995
+    assert found["weft"]["pairwise_recall"] > 0.96
+    assert found["weft"]["exact_share"] > 0.96
+    assert found.keys() == {"weft", "last_login_wins", "one_hop", "components"}
+    for simple in ("last_login_wins", "one_hop"):
+        assert found[simple]["pairwise_f1"] < found["weft"]["pairwise_f1"]
+    assert shown == QualityStatus(**{name: found["weft"][name] for name in vars(shown)})
 
 
 def test_revenue_of_customers_adds_up_to_the_orders_minus_the_refunds(shop: Shop) -> None:

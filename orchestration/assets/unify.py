@@ -5,6 +5,7 @@ from dagster_dbt import DbtCliResource, dbt_assets
 
 from orchestration.assets.dbt_models import AddressTranslator, build_models
 from orchestration.clock import dates_in_use, rebuilds_events
+from orchestration.quality import judge
 from orchestration.resources import Platform
 from orchestration.retrying import retried_when_transient
 from orchestration.stitching import stitch
@@ -71,6 +72,20 @@ def identity_engine(context: dg.AssetExecutionContext, platform: dg.ResourcePara
         )
     for table in ENGINE:
         yield dg.MaterializeResult(asset_key=table.split("."), metadata=vars(statistics))
+
+
+@dg.asset(
+    key=["identity", "judged_identifiers"],
+    group_name="unify",
+    deps=[["identity", "memberships"], ["truth", "identifiers"]],
+    kinds={"python"},
+)
+@retried_when_transient
+def judged_identifiers(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]):  # type: ignore[no-untyped-def]
+    """Put the identifiers that have one true owner beside what Weft and three simple ways of stitching make of them; only with a truth."""
+    with platform.warehouse.writer() as connection:
+        judged = judge(connection, rules=platform.rules)
+    return dg.MaterializeResult(metadata={"dagster/row_count": judged})
 
 
 @dbt_assets(

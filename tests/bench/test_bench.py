@@ -9,7 +9,9 @@ import pytest
 
 from bench.comparison import Ratio, spread
 from bench.harness import BenchError, Contender, Facts, Measurement, Run, interleaved
+from bench.identity_quality import Judged
 from bench.online_retail import FILE
+from bench.stitched_shops import SETTINGS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -45,6 +47,22 @@ def test_the_whole_pass_says_its_seconds_by_stage_and_publishes_nothing_the_seco
     assert first.startswith("| first pass |")
     assert again.startswith("| again, unchanged |")
     assert again.endswith("| 0 |")
+
+
+@pytest.mark.nightly
+def test_identity_quality_says_for_every_shop_what_was_met(tmp_path: Path) -> None:
+    said = report("identity_quality", size=1_000, folder=tmp_path).splitlines()
+    assert [line.split(" | ")[0] for line in said if line.startswith("| ")][1:] == [
+        f"| {setting.label}" for setting in SETTINGS.values()
+    ]
+
+
+def test_a_shop_that_misses_a_target_says_which() -> None:
+    weft = {"pairwise_precision": 0.995, "pairwise_recall": 0.9599, "exact_share": None}
+    runs = [{"weft": weft}, {"weft": weft | {"pairwise_recall": 0.9}}]
+    assert Judged(SETTINGS["default-7"], runs).verdict() == "**missed**: pairwise_recall, exact_share"
+    assert Judged(SETTINGS["default-7"], [{"weft": dict.fromkeys(weft, 1.0)}]).verdict() == "met"
+    assert Judged(SETTINGS["hard"], runs).verdict() == ""
 
 
 @pytest.mark.nightly

@@ -106,6 +106,7 @@ def test_every_figure_of_a_built_installation_is_told(built: Path) -> None:
     assert source["last_landing_at"] < served["completed_at"] < found["checked_at"]
     assert (served["as_of"], served["whole_builds"]) == ("2026-01-02T00:00:00", 1)
     assert (served["customers"], served["identifiers"], served["hot_identifiers"]) == (1, 2, 0)
+    assert served["identity_quality"] is None, "nobody knows the truth of a real shop"
     assert served["newest_rate_date"] == "2024-01-01"
     tables = {table["table"]: table for table in served["tables"]}
     assert tables["raw.events"]["rows"] == 2
