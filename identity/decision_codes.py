@@ -15,13 +15,15 @@ LINK, WALL, REFUSE = "link", "wall", "refuse"
 
 @dataclass(frozen=True)
 class Decided:
-    """Rows of decisions by kind, each sorted by decision (its place among those of the kind, and `wall_seq`: its number).
+    """Rows of decisions by kind, each sorted by decision (its place among those of the kind; `link_seq` and `wall_seq` give
+    its number).
 
     Links: decision and identifier code. Walls: the same and the side, 0 or 1. `refused`: sets of codes.
     """
 
     link: Codes
     link_code: Codes
+    link_seq: list[int]
     wall: Codes
     wall_side: Codes
     wall_code: Codes
@@ -41,12 +43,14 @@ def encode_decisions(table: pa.Table, evidence: Evidence) -> Decided:
     order = {action: found[np.lexsort((code[found], side[found], seq[found]))] for action, found in rows.items()}
     link, wall, refuse = order[LINK], order[WALL], order[REFUSE]
     wall_seq, wall_number = np.unique(seq[wall], return_inverse=True)
+    link_seq, link_number = np.unique(seq[link], return_inverse=True)
     refused: dict[int, set[int]] = {}
     for number, each in zip(seq[refuse].tolist(), code[refuse].tolist(), strict=True):
         refused.setdefault(number, set()).add(each)
     return Decided(
-        link=np.unique(seq[link], return_inverse=True)[1].astype(np.int32),
+        link=link_number.astype(np.int32),
         link_code=code[link],
+        link_seq=link_seq.tolist(),
         wall=wall_number.astype(np.int32),
         wall_side=side[wall],
         wall_code=code[wall],
@@ -55,9 +59,23 @@ def encode_decisions(table: pa.Table, evidence: Evidence) -> Decided:
     )
 
 
-def links_at(decided: Decided, evidence: Evidence, hot_from: Codes, date: int) -> tuple[Codes, Codes]:
-    """Pairs of codes that links join at a date: a blocked or hot identifier waits, and the others of its link are joined."""
+@dataclass(frozen=True)
+class Links:
+    """Pairs of identifier codes that links join, and the link of each (its place among the links)."""
+
+    one: Codes
+    other: Codes
+    link: Codes
+
+    @property
+    def pairs(self) -> tuple[Codes, Codes]:
+        """The codes alone."""
+        return self.one, self.other
+
+
+def links_at(decided: Decided, evidence: Evidence, hot_from: Codes, date: int) -> Links:
+    """What links join at a date: a blocked or hot identifier waits, and the others of its link are joined."""
     usable = evidence.is_usable[decided.link_code] & (hot_from[decided.link_code] > date)
     decision, code = decided.link[usable], decided.link_code[usable]
     same = decision[1:] == decision[:-1]
-    return code[:-1][same], code[1:][same]
+    return Links(code[:-1][same], code[1:][same], decision[1:][same])

@@ -128,7 +128,7 @@ def resolve(
         held = _held(groups, runs, holders)
         if rebuilt or date == len(dates) - 1:
             changes = compare(intervals.current if rebuilt else before, held, encoded, groups, holders)
-            merges.append(history_rows(changes, encoded, state.ids, instant))
+            merges.append(history_rows(changes, encoded, state.ids, decided.link_seq, instant))
         intervals.add(held, date=date)
         reviews.add(groups, date=date)
 
@@ -137,7 +137,7 @@ def resolve(
         encoded,
         hot.hot_from,
         (groups.component, groups.component_count),
-        links=links_at(decided, encoded, hot.hot_from, ABSENT),
+        links=links_at(decided, encoded, hot.hot_from, ABSENT).pairs,
         ledger=(state.row_id, state.row_identifier),
     ) + np.int64(increment.next_component if increment is not None else 0)
     return Resolution(

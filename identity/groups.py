@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from identity.components import ABSENT, connect
-from identity.decision_codes import Decided, links_at
+from identity.decision_codes import Decided, Links, links_at
 from identity.evidence import Codes, Evidence, Flags, Ints
 from identity.passes import FREE, JOINED, UNLIMITED, Outcome, Walls, decide
 from identity.rules import Rules
@@ -40,7 +40,7 @@ class Groups:
     """Who is together at one date. By identifier code: `group` (a number below `count`, ABSENT where the identifier is
     unseen, blocked or hot), `component` (what is connected, whatever rules keep apart) and `first_place` (place of its
     earliest evidence). `pairs`: the pairs that count, `joins`: which of them a rule let join. `idle`: by group, those of
-    shared identifiers whose events are all somebody else's (found later: identity.visits)."""
+    shared identifiers whose events are all somebody else's (found later: identity.visits). `links`: those that join."""
 
     group: Codes
     count: int
@@ -51,6 +51,7 @@ class Groups:
     joins: Flags
     shared: Flags
     idle: Flags
+    links: Links
     rulings: Rulings
 
     def held_rows(self) -> Ints:
@@ -70,7 +71,8 @@ def find_groups(evidence: Evidence, hot_from: Codes, decided: Decided, rules: Ru
     pairs = np.flatnonzero(alive)
     row, identifier = evidence.pair_row[pairs], evidence.pair_identifier[pairs]
     count = evidence.identifier_count
-    links = links_at(decided, evidence, hot_from, date)
+    linked = links_at(decided, evidence, hot_from, date)
+    links = linked.pairs
     component_count, component = connect(*_edges(row, identifier, links), count)
     first_place = np.full(count, np.iinfo(np.int32).max, dtype=np.int32)
     first_place[identifier[::-1]] = evidence.pair_place[pairs][::-1]
@@ -114,6 +116,7 @@ def find_groups(evidence: Evidence, hot_from: Codes, decided: Decided, rules: Ru
         joins=joins,
         shared=shared & seen,
         idle=np.zeros(group_count, dtype=bool),
+        links=linked,
         rulings=rulings,
     )
 

@@ -22,12 +22,14 @@ _NOT_YET = np.iinfo(np.int64).max
 @dataclass(frozen=True)
 class Changes:
     """Pairs of customers (id numbers): `before` merged into `after` where `merged`, else it lost identifiers to it.
-    `event`: the evidence row that brought them together, ABSENT for a split and where no single event did."""
+    `event`: the evidence row that brought them together, `link`: the link that did (its place among the links); ABSENT for
+    a split and where no single one did."""
 
     before: Codes
     after: Codes
     merged: Flags
     event: Ints
+    link: Ints
 
 
 def compare(before: Held, now: Held, evidence: Evidence, groups: Groups, holders: Holders) -> Changes:
@@ -47,18 +49,19 @@ def compare(before: Held, now: Held, evidence: Evidence, groups: Groups, holders
     from_to = np.unique(lost * len(holders.living) + got)
     left, right = (side.astype(np.int32) for side in np.divmod(from_to, max(len(holders.living), 1)))
     merged = holders.living[left] == right
-    event = np.full(len(left), ABSENT, dtype=np.int64)
-    event[merged] = _joining_events(was, evidence, groups, (left[merged], right[merged]), holders.anchor)
-    return Changes(left, right, merged, event)
+    event, link = np.full(len(left), ABSENT, dtype=np.int64), np.full(len(left), ABSENT, dtype=np.int64)
+    event[merged], link[merged] = _causes(was, evidence, groups, (left[merged], right[merged]), holders.anchor)
+    return Changes(left, right, merged, event, link)
 
 
-def _joining_events(
+def _causes(
     before: Codes, evidence: Evidence, groups: Groups, customers: tuple[Codes, Codes], anchor: Codes
-) -> Ints:
-    """Walk the evidence by key, what one customer held and still holds together being one piece, until both customers
-    of a pair are one piece. A customer that held nothing there before (its id came back) is where its anchor is."""
+) -> tuple[Ints, Ints]:
+    """Walk the links, then the evidence by key, what one customer held and still holds together being one piece, until both
+    customers of a pair are one piece; give the evidence row or the link that did it, ABSENT for the other. A customer
+    that held nothing there before (its id came back) is where its anchor is."""
     if not len(customers[0]):
-        return np.empty(0, dtype=np.int64)
+        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
     held = (before != ABSENT) & (groups.group != ABSENT)
     keys, number = np.unique(before[held].astype(np.int64) * groups.count + groups.group[held], return_inverse=True)
     piece = np.arange(evidence.identifier_count)
@@ -76,8 +79,11 @@ def _joining_events(
     pairs, at = joining[order], at[order]
     row, pieces = evidence.pair_row[pairs], piece[evidence.pair_identifier[pairs]]
     joins = np.flatnonzero((row[1:] == row[:-1]) & (at[1:] == at[:-1]) & (pieces[1:] != pieces[:-1]))
+    links = groups.links
+    left = np.concatenate((piece[links.one], pieces[joins]))
+    right = np.concatenate((piece[links.other], pieces[joins + 1]))
     forest = _Forest()
-    for time, (one, other) in enumerate(zip(pieces[joins].tolist(), pieces[joins + 1].tolist(), strict=True)):
+    for time, (one, other) in enumerate(zip(left.tolist(), right.tolist(), strict=True)):
         forest.join(one, other, time)
 
     sides = []
@@ -85,8 +91,12 @@ def _joining_events(
         spot = np.searchsorted(keys, side * np.int64(groups.count) + home)
         stays = keys[np.minimum(spot, len(keys) - 1)] == side * np.int64(groups.count) + home
         sides.append(np.where(stays, evidence.identifier_count + spot, piece[anchor[side]]).tolist())
-    times = [forest.joined_at(one, other) for one, other in zip(*sides, strict=True)]
-    return np.array([row[joins[time]] if time != ABSENT else ABSENT for time in times], dtype=np.int64)
+    times = np.array([forest.joined_at(one, other) for one, other in zip(*sides, strict=True)], dtype=np.int64)
+    by_link, by_event = (times != ABSENT) & (times < len(links.link)), times >= len(links.link)
+    event, link = np.full(len(times), ABSENT, dtype=np.int64), np.full(len(times), ABSENT, dtype=np.int64)
+    link[by_link] = links.link[times[by_link]]
+    event[by_event] = row[joins[times[by_event] - len(links.link)]]
+    return event, link
 
 
 class _Forest:
@@ -125,7 +135,9 @@ class _Forest:
         return piece
 
 
-def history_rows(changes: Changes, evidence: Evidence, ids: pa.Array, recorded_at: datetime) -> pa.Table:
+def history_rows(
+    changes: Changes, evidence: Evidence, ids: pa.Array, link_seq: list[int], recorded_at: datetime
+) -> pa.Table:
     """The rows (MERGE_HISTORY) of `changes`; a merge_id is the same whenever the same change is found again."""
     taken = evidence.table.take(pa.array(changes.event, mask=changes.event == ABSENT))
     before = ids.take(pa.array(changes.before)).to_pylist()
@@ -137,9 +149,11 @@ def history_rows(changes: Changes, evidence: Evidence, ids: pa.Array, recorded_a
     ]
     kinds = np.where(changes.merged, "merged", "split").tolist()
     when = [recorded_at] * len(names)
-    columns = [names, kinds, before, after, taken["first_source"], taken["first_message_id"], events, when]
+    told = (taken[name].combine_chunks() for name in ("first_source", "first_message_id"))
+    decisions = pa.array(link_seq, pa.int64()).take(pa.array(changes.link, mask=changes.link == ABSENT))
+    columns = [names, kinds, before, after, *told, events, when, decisions]
     arrays = [
-        pa.array(column, field.type) if isinstance(column, list) else column.combine_chunks()
+        column if isinstance(column, pa.Array) else pa.array(column, field.type)
         for column, field in zip(columns, MERGE_HISTORY, strict=True)
     ]
     return pa.Table.from_arrays(arrays, schema=MERGE_HISTORY)

@@ -73,9 +73,12 @@ MERGE_HISTORY = pa.schema(
         ("message_id", pa.string()),
         ("evidence_id", pa.string()),
         ("recorded_at", TIMESTAMP),
+        ("decision_seq", pa.int64()),
     ]
 )
-"""One row per customer id that merged into another ('merged') or lost identifiers to another ('split')."""
+"""One row per customer id that merged into another ('merged') or lost identifiers to another ('split').
+
+What caused a merge: the event (source, message_id, evidence_id), or the decision of a person; neither where it took more."""
 
 MEMBERSHIP_CHANGES = pa.schema([("identifier_id", pa.string()), ("customer_id", pa.string())])
 """One row per identifier whose customer changed at a date in use, and customer that held it before or holds it after."""

@@ -88,6 +88,7 @@ def stitch(
         create_table(connection, table, _columns(schema))
     # memberships of a version that decided everything in every run
     connection.execute("alter table identity.memberships add column if not exists component_id bigint")
+    connection.execute("alter table identity.merge_history add column if not exists decision_seq bigint")
     scope = find_scope(connection, rules=rules, decisions=decisions, dates=dates, salt=salt)
     resolution = _resolve(connection, scope, rules=rules, dates=dates, salt=salt)
     on_step("resolved")

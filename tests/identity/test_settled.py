@@ -60,6 +60,19 @@ def test_a_link_joins_what_no_event_did() -> None:
     assert _together(_run(history, link("email:anna email:ben")), ANNA, BEN)
 
 
+def test_a_merge_by_a_link_names_the_decision_and_a_merge_by_an_event_the_event() -> None:
+    apart = [seen(1, "email:anna"), seen(2, "email:ben"), seen(3, "email:carl")]
+    first = _run(apart)
+    joining = seen(9, "email:ben email:carl", message="the event")
+    decisions = [wall("email:anna", "email:dora"), link("email:anna email:ben")]
+    done = run([*apart, joining], dates=[day(100)], after=first, decisions=decisions)
+    told = {
+        (row["customer_id_before"], row["message_id"], row["decision_seq"]) for row in done.result.merges.to_pylist()
+    }
+    held = customers(first)
+    assert told == {(held[BEN], None, 2), (held["email", "carl"], "the event", None)}
+
+
 def test_a_link_outranks_the_limits() -> None:
     history = [seen(1, "user:a"), seen(2, "user:b")]
     assert _together(_run(history, link("user:a user:b")), ("user_id", "a"), ("user_id", "b"))
