@@ -9,7 +9,8 @@ import pytest
 
 from orchestration.transform import DBT_PROJECT
 from tests.dbt_project.increments import Shop
-from tests.dbt_project.shop_history import START, STEPS, History
+from tests.dbt_project.shop_history import DECISIONS, START, STEPS, History
+from tests.identity.histories import Decision, decisions_table
 
 BROKEN_OFF_AFTER = (
     "evidence_customers",
@@ -22,6 +23,9 @@ BROKEN_OFF_AFTER = (
     "order_features",
     "customer_features",
 )
+
+
+NOT_IN_FORCE = Decision("link", ())
 
 
 def live(shop: Shop, *, seed: int, runs: int) -> list[str]:
@@ -38,10 +42,13 @@ def live(shop: Shop, *, seed: int, runs: int) -> list[str]:
             shop.land(history.events(count, since=as_of, until=as_of + step))
         as_of += step
         until = random.choice(BROKEN_OFF_AFTER) if random.random() < 0.3 else None
-        shop.run(as_of, until=until)
-        story.append(f"{count} events, clock +{step}" + (f", killed after {until}" if until else ""))
+        in_force = [each if random.random() < 0.5 else NOT_IN_FORCE for each in DECISIONS]
+        decisions = decisions_table(in_force)
+        shop.run(as_of, until=until, decisions=decisions)
+        made = sum(each is not NOT_IN_FORCE for each in in_force)
+        story.append(f"{count} events, {made} decisions, clock +{step}" + (f", killed after {until}" if until else ""))
     if until is not None:
-        shop.run(as_of)
+        shop.run(as_of, decisions=decisions)
         story.append("again")
     return story
 
@@ -52,6 +59,7 @@ def test_a_history_in_runs_is_the_history_at_once(seed: int, tmp_path: Path) -> 
     shop = Shop(tmp_path)
     story = live(shop, seed=seed, runs=5)
     assert shop.differences() == {}, story
+    assert shop.bitten() == {"shared", "review"}
 
 
 @pytest.mark.nightly

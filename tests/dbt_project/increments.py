@@ -23,6 +23,7 @@ from orchestration.settings import Settings
 from orchestration.state import State
 from orchestration.stitching import stitch
 from orchestration.transform import AUDIENCES, CUSTOMERS, DBT_PROJECT, EVIDENCE, PASS_VARS
+from orchestration.warehouse import scalar
 
 SCHEMAS = ("identity", "customer_360", "features", "audiences")
 OF_THE_RUN = {"touched_evidence", "touched_orders", "touched_refunds", "touched_customers", "order_evidence"}
@@ -98,6 +99,15 @@ class Shop:
         if until is None:
             with self.warehouse.writer() as connection:
                 mark_build_whole(connection, f"build-{as_of}-{self.landed}")
+
+    def bitten(self) -> set[str]:
+        """Which of the rules that take events from their first identifier have had something to do."""
+        with self.warehouse.writer() as connection:
+            counts = {
+                "shared": "identity.memberships where valid_from is not null",
+                "review": "identity.review_queue",
+            }
+            return {name for name, rows in counts.items() if scalar(connection, f"select count(*) from {rows}")}
 
     def differences(self) -> dict[str, list[tuple[object, ...]]]:
         """Rows that only the warehouse as it stands has, and rows that only the same models built from nothing have, by table."""

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
 
+from tests.identity.histories import Decision
+
 START = datetime(2026, 1, 10, 9)
 STEPS = (
     timedelta(0),
@@ -20,6 +22,12 @@ STEPS = (
 """How far the clock of one run is from that of the last."""
 PRODUCTS = ("lamp", "cup", "rug", "pen")
 CATEGORIES = {"lamp": "Light", "cup": "Kitchen", "rug": "Home", "pen": None}
+DECISIONS = (
+    Decision("link", ((("user_id", "user-0"), ("anonymous_id", "cookie-1-0")),)),
+    Decision("wall", ((("user_id", "user-2"),), (("anonymous_id", "cookie-2-0"), ("loyalty_id", "card-2")))),
+    Decision("link", (tuple(("loyalty_id", f"card-{number}") for number in (3, 4)),)),
+)
+"""What people may decide about the shop's people; they contradict each other in no combination."""
 PLACES = (("FR", "IDF", "Paris"), ("FR", None, None), ("DE", "BE", "Berlin"))
 
 
@@ -80,8 +88,11 @@ class History:
             others.append({"type": "email", "value": f"p{person - person % random.choice((1, 1, 2))}@mail.example"})
         if random.random() < 0.1:
             others.append({"type": "loyalty_id", "value": f"card-{person}"})
-        if random.random() < 0.1:
+        if random.random() < 0.2:
             others.append({"type": "device_id", "value": f"device-{person // 3}"})
+        if random.random() < 0.02:
+            # a till that books several cards at once: an event for review
+            others += [{"type": "loyalty_id", "value": f"card-{each}"} for each in random.sample(range(self.people), 4)]
         return carried | {"identifiers": json.dumps(others) if others else None}
 
     def _what(self) -> dict[str, object]:
