@@ -6,8 +6,7 @@ import getpass
 from pathlib import Path
 
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from identity.rules import DEFAULT_RULES, RulesError
 from orchestration import decision_commands, identity_commands
