@@ -14,6 +14,7 @@ from rich.console import Console
 from identity.rules import HotLimits, Rules, load_rules
 from orchestration.identity_differences import Example, compare
 from orchestration.identity_plan import Plan, make_plan, report_plan
+from orchestration.postgres_connection import PostgresConnection, connect
 from orchestration.warehouse import Connection, write_table
 from tests.identity.histories import (
     SALT,
@@ -30,7 +31,7 @@ from tests.identity.histories import (
     wall,
 )
 from tests.orchestration.stitched_store import Store
-from tests.orchestration.test_explaining import serve
+from tests.orchestration.test_explaining import copy_tables, serve
 
 END = day(20)
 CURRENT = "select identifier_id, customer_id, valid_from, valid_to from identity.memberships where known_to is null"
@@ -140,6 +141,24 @@ def test_what_is_planned_is_what_the_next_run_does(
         )
     assert (plan.differences.merged_count, plan.differences.split_into) == (real.merged_count, real.split_into)
     assert said(plan)
+
+
+def test_the_same_is_planned_on_a_postgresql_that_may_only_be_read(postgres_url: str) -> None:
+    history = [seen(1, "user:anna cookie:1"), seen(2, "email:a"), seen(3, "user:bert cookie:1"), seen(3.01, "cookie:1")]
+    given = {"rules": strict_rules(2), "decisions": decisions_table([link("user:anna email:a")]), "salt": SALT}
+    with Store() as store:
+        store.run(history, dates=[END], rules=load_rules())
+        served = serve(store, load_rules())
+        members = served.arrow("select distinct customer_id from identity.memberships where known_to is null")
+        write_table(served, "audiences.everybody", members, {"customer_id": "varchar"})
+        native = connect(postgres_url)
+        try:
+            other = PostgresConnection(native)
+            copy_tables(served, other)
+            other.execute("set default_transaction_read_only = on")
+            assert said(make_plan(other, **given)) == said(make_plan(served, **given))
+        finally:
+            native.close()
 
 
 def by_customer(plan: Plan, name: str) -> dict[str, bool]:
