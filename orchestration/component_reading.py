@@ -5,9 +5,11 @@ their ids, by every query anew.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from identity.explain import Flags, Ints, Sightings
 from orchestration.decision_records import Identifier
@@ -43,20 +45,29 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Component:
-    """`sightings` in numbers, and by number: `names` and `evidence_ids`; by decision number: `link_seqs`. Reasons: of an identifier
-    set aside in a set (row, identifier), and of one that is shared or joined nothing in a step of rule 5."""
+    """`sightings` in numbers; `members` (identifier_type, identifier_value), `linked` (those after them, that only links know) and
+    `evidence_ids` by number; `link_seqs` by number of a link. Reasons: of an identifier set aside in a set (row, identifier), and of
+    one that is shared or joined nothing in a step of rule 5."""
 
     sightings: Sightings
-    names: list[Identifier]
-    evidence_ids: list[str]
+    members: pa.Table
+    linked: list[Identifier]
+    evidence_ids: pa.ChunkedArray
     link_seqs: list[int]
     aside: dict[tuple[int, int], Refusal]
     refused: dict[int, Refusal]
-    place: dict[Identifier, int] = field(init=False)
 
-    def __post_init__(self) -> None:
-        """Identifiers by name."""
-        object.__setattr__(self, "place", {name: place for place, name in enumerate(self.names)})
+    def name(self, place: int) -> Identifier:
+        """An identifier by its number."""
+        if place >= len(self.members):
+            return self.linked[place - len(self.members)]
+        kind, value = (column[place].as_py() for column in self.members.columns[:2])
+        return kind, value
+
+    def place(self, name: Identifier) -> int:
+        """The number of one of the component's own identifiers."""
+        kind, value = (pc.equal(column, part) for column, part in zip(self.members.columns[:2], name, strict=True))
+        return int(pc.index(pc.and_(kind, value), pa.scalar(True)).as_py())
 
 
 def read_component(served: Connection, component_id: int) -> Component:
@@ -90,12 +101,11 @@ def read_component(served: Connection, component_id: int) -> Component:
     )
     row = pairs["evidence_row"].to_numpy().astype(np.int64)
     identifier = pairs["identifier_row"].to_numpy().astype(np.int64)
-    names = list(zip(members["identifier_type"].to_pylist(), members["identifier_value"].to_pylist(), strict=True))
     strong = np.flatnonzero(members["is_strong"].to_numpy(zero_copy_only=False))
     by_set = {(at, place): Refusal(*why) for at, place, *why in aside}
     is_aside, everywhere = _spread(by_set, row, identifier)
-    links, all_names, seqs = _links(served, names)
-    count = len(all_names)
+    links, linked, seqs = _links(served, numbered, len(members))
+    count = len(members) + len(linked)
     return Component(
         Sightings(
             pair_row=row,
@@ -109,8 +119,9 @@ def read_component(served: Connection, component_id: int) -> Component:
             link=np.array([number for number, _ in links], dtype=np.int64),
             link_identifier=np.array([place for _, place in links], dtype=np.int64),
         ),
-        all_names,
-        sets.to_pylist(),
+        members,
+        linked,
+        sets,
         seqs,
         everywhere,
         {place: Refusal(*why) for place, _, _, *why in sorted(refused, key=lambda each: each[2])},
@@ -143,25 +154,24 @@ def _spread(
     return is_aside, spread
 
 
-def _links(served: Connection, names: list[Identifier]) -> tuple[list[tuple[int, int]], list[Identifier], list[int]]:
-    """Links in force as (number, identifier), the names with those added that only links know, and the decisions' own numbers."""
+def _links(
+    served: Connection, numbered: str, members: int
+) -> tuple[list[tuple[int, int]], list[Identifier], list[int]]:
+    """Links in force as (number, identifier), the identifiers that no member is (numbered from `members` on), and the decisions' seqs."""
     rows = served.rows(
-        "select decisions.decision_seq, decisions.identifier_type, decisions.identifier_value "
+        f"{numbered} select decisions.decision_seq, decisions.identifier_type, decisions.identifier_value, numbered.place "
         "from control.identity_decisions as decisions "
+        "left join numbered "
+        "on numbered.identifier_id = md5(decisions.identifier_type || ':' || decisions.identifier_value) "
         "left join identity.waiting_decisions as waiting "
         "on decisions.decision_seq = waiting.decision_seq and decisions.identifier_type = waiting.identifier_type "
         "and decisions.identifier_value = waiting.identifier_value and waiting.reason in ('blocked', 'hot') "
         "where decisions.action = 'link' and waiting.decision_seq is null order by 1, 2, 3"
     )
-    if not rows:
-        return [], names, []
-    place = {name: number for number, name in enumerate(names)}
-    all_names, links = list(names), []
     seqs: dict[int, int] = {}
-    for seq, kind, value in rows:
-        name = (kind, value)
-        if name not in place:
-            place[name] = len(all_names)
-            all_names.append(name)
-        links.append((seqs.setdefault(seq, len(seqs)), place[name]))
-    return links, all_names, list(seqs)
+    others: dict[Identifier, int] = {}
+    links = []
+    for seq, kind, value, place in rows:
+        node = members + others.setdefault((kind, value), len(others)) if place is None else place
+        links.append((seqs.setdefault(seq, len(seqs)), node))
+    return links, list(others), list(seqs)

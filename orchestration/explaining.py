@@ -56,7 +56,7 @@ def explain_pair(
     if components[0] != components[1]:
         return Explanation(False, apart + _through_nobodys(served, rules, components[0], components[1]))
     component = read_component(served, components[0])
-    ends = component.place[one], component.place[other]
+    ends = component.place(one), component.place(other)
     if joined:
         steps = joining_path(component.sightings, *ends)
         way = _Teller(served, rules, decisions, component).way(steps or [])
@@ -224,12 +224,13 @@ class _Teller:
 
     def way(self, steps: Sequence[Step]) -> list[Link]:
         """Each step with its event or decision, and what closes it."""
-        names, ids = self.component.names, self.component.evidence_ids
-        events = _events(self.served, [ids[step.row] for step in steps if step.row is not None])
+        name = self.component.name
+        ids = {step.row: self.component.evidence_ids[step.row].as_py() for step in steps if step.row is not None}
+        events = _events(self.served, ids.values())
         way = []
         for step in steps:
             by = events[ids[step.row]] if step.row is not None else self.link(step)
-            way.append(Link(names[step.start], names[step.end], by, self.what_closes(step)))
+            way.append(Link(name(step.start), name(step.end), by, self.what_closes(step)))
         return way
 
     def link(self, step: Step) -> str:
@@ -242,9 +243,9 @@ class _Teller:
             return []
         component, said = self.component, []
         if component.sightings.in_review[step.row]:
-            return [_in_review(self.served, component.evidence_ids[step.row])]
+            return [_in_review(self.served, component.evidence_ids[step.row].as_py())]
         for place in (step.start, step.end):
-            name = shown(component.names[place])
+            name = shown(component.name(place))
             if (step.row, place) in component.aside:
                 said.append(f"{name} was set aside in the event: {self.because(component.aside[step.row, place])}.")
             elif component.sightings.is_shared[place]:

@@ -281,7 +281,7 @@ def test_the_same_is_told_from_postgresql(postgres_url: str) -> None:
         native = connect(postgres_url)
         try:
             other = PostgresConnection(native)
-            _copy(served, other)
+            copy_tables(served, other)
             for one in known:
                 for two in known:
                     told = [explain_pair(each, recorded(decisions), rules, one, two) for each in (served, other)]
@@ -292,11 +292,11 @@ def test_the_same_is_told_from_postgresql(postgres_url: str) -> None:
             native.close()
 
 
-def _copy(source: Connection, target: Connection) -> None:
+def copy_tables(source: Connection, target: Connection) -> None:
     """Every table of the one into the other; nodes as a table."""
     rows = source.rows(
         "select table_schema, table_name, column_name, data_type from information_schema.columns "
-        "where table_schema in ('identity', 'control') order by ordinal_position"
+        "where table_schema in ('identity', 'control', 'audiences') order by ordinal_position"
     )
     columns: dict[str, dict[str, str]] = {}
     for schema, table, column, type_ in rows:
