@@ -1,14 +1,19 @@
 """Links between customers that fuzzy matching proposes: from a served build into the operator state, and what people decided."""
 
+import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from datetime import datetime
+from types import SimpleNamespace
 
+import dagster as dg
 import duckdb
 import pyarrow as pa
 import pytest
 import sqlalchemy as sa
 
 from identity.tables import DECISIONS, LEDGER, MEMBERSHIPS
+from orchestration.assets.link_proposals import LINK_PROPOSALS, link_proposals
 from orchestration.customer_contacts import read_contacts
 from orchestration.duckdb_warehouse import DuckDBConnection
 from orchestration.link_proposals import LinkProposals, ProposedLink
@@ -207,3 +212,34 @@ def test_a_proposal_shows_types_and_no_values():
     shown = Proposal("p", 0.9, "", "", NOW, {("email", "ann@x.example"): "ann", ("phone", "+49"): "bob"})
     assert shown.kinds() == "email, phone"
     assert proposal_id(["b", "a"]) == proposal_id(["a", "b"]) != proposal_id(["a", "c"])
+
+
+def materialised(served: Connection, proposals: LinkProposals) -> dg.ExecuteInProcessResult:
+    """Run the asset on this build."""
+    warehouse = SimpleNamespace(open_served=lambda: nullcontext(served))
+    state = SimpleNamespace(proposals=proposals, decisions=SimpleNamespace(table=lambda: NOTHING))
+    platform = SimpleNamespace(warehouse=warehouse, state=state)
+    return dg.materialize([link_proposals], resources={"platform": platform})
+
+
+@needs_splink
+@pytest.mark.usefixtures("crowd")
+def test_the_asset_tells_how_many_links_it_proposed(served, proposals):
+    result = materialised(served, proposals)
+    (event,) = result.get_asset_materialization_events()
+    assert event.materialization.metadata["proposed"].value == 1 and len(proposals.list()) == 1
+
+
+def test_without_splink_the_asset_is_skipped_and_what_was_proposed_stays(served, proposals, monkeypatch):
+    monkeypatch.setitem(sys.modules, "splink", None)
+    name = proposed(proposals)
+    result = materialised(served, proposals)
+    assert result.success and not result.get_asset_materialization_events()
+    assert [link.proposal_id for link in proposals.list()] == [name]
+
+
+def test_matching_is_no_part_of_a_pass():
+    from orchestration.definitions import assets
+    from orchestration.schedules import PASS
+
+    assert LINK_PROPOSALS not in PASS.resolve(assets) and LINK_PROPOSALS in dg.AssetSelection.all().resolve(assets)
