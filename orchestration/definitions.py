@@ -14,7 +14,7 @@ platform = build_platform()
 export_for_tools(platform.settings)
 prepare_manifest(platform.settings)
 
-from orchestration.assets import activate, collect, predict, unify
+from orchestration.assets import activate, collect, link_proposals, predict, unify
 from orchestration.assets.backfill import day_assets
 from orchestration.checks import CHECKS
 from orchestration.freshness import freshness_policies, with_freshness
@@ -24,7 +24,7 @@ from orchestration.sensors import SENSORS
 
 assets: list[Any] = [
     *dg.load_assets_from_modules([collect]),
-    *dg.load_assets_from_modules([unify]),
+    *dg.load_assets_from_modules([unify, link_proposals]),
     *dg.load_assets_from_modules([predict]),
     *dg.load_assets_from_modules([activate]),
     *activate.publication_assets([PROFILES, *activate.AUDIENCE_NAMES]),

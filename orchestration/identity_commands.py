@@ -110,6 +110,18 @@ def apply(
     make_pass(build_platform(), parsed_instant(as_of))
 
 
+@identity.command()
+def propose() -> None:
+    """Match customers by what their contacts say and propose links; `weft review list` shows them. Merges nobody."""
+    from orchestration.proposals import propose
+
+    platform = build_platform()
+    state = platform.state
+    with working("Comparing the customers of the served build"), platform.warehouse.open_served() as served:
+        statistics = propose(served, decisions=state.decisions.table(), proposals=state.proposals, now=utc_now())
+    _say(statistics.sentence())
+
+
 def _print_changes(platform: Platform, new: Rules) -> None:
     lines = changes(platform.rules, new)
     for line in lines:

@@ -6,13 +6,15 @@ from typing import Any
 import dagster as dg
 
 from orchestration.assets.backfill import LANDED_DAYS, SNAPSHOT_DAYS
+from orchestration.assets.link_proposals import LINK_PROPOSALS
 from orchestration.errors import SettingsError
 from orchestration.runs import unfinished_run
 from orchestration.settings import Settings
 
 REDIS = dg.AssetSelection.key_prefixes(["redis"])
 DAYS = dg.AssetSelection.assets(LANDED_DAYS, SNAPSHOT_DAYS)
-PASS = dg.AssetSelection.all() - REDIS - DAYS
+PROPOSALS = dg.AssetSelection.assets(LINK_PROPOSALS)
+PASS = dg.AssetSelection.all() - REDIS - DAYS - PROPOSALS
 TRAINING = dg.AssetSelection.assets(["predictions", "model_versions"])
 PREDICTION = dg.AssetSelection.groups("predict")
 
@@ -40,9 +42,14 @@ backfill = dg.define_asset_job(
     tags=WRITES,
     description="Land the files of past days and make their feature snapshots: a range of days in one run.",
 )
+link_proposals = dg.define_asset_job(
+    "link_proposals",
+    PROPOSALS,
+    description="Match the served customers and propose links between them; waits for no pass and holds none up.",
+)
 publish = dg.define_asset_job("publish", REDIS, description="Publish one version of one audience to Redis.")
 
-JOBS = [whole_pass, refresh, predictions, backfill, publish]
+JOBS = [whole_pass, refresh, predictions, backfill, link_proposals, publish]
 ADHOC = "__ASSET_JOB"
 """Dagster's name of the job behind the UI's button Materialize."""
 WRITING_JOBS = frozenset({whole_pass.name, refresh.name, predictions.name, backfill.name, ADHOC})

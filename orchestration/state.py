@@ -15,6 +15,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestration.alert_outbox import AlertOutbox
 from orchestration.decision_records import DecisionRecords
+from orchestration.link_proposals import LinkProposals
 from orchestration.model_registry import ModelRegistry
 from orchestration.snapshots import SnapshotDays
 from orchestration.state_tables import metadata
@@ -80,7 +81,8 @@ class AudienceVersion:
 
 class State:
     """The operator state of one installation; `models` is its registry of trained models, `snapshots` the days
-    to make features for, `alerts` what has to be told, `decisions` what people decided about identity.
+    to make features for, `alerts` what has to be told, `decisions` what people decided about identity,
+    `proposals` links between customers for them to decide on.
     """
 
     def __init__(self, url: str) -> None:
@@ -98,6 +100,7 @@ class State:
         self.snapshots = SnapshotDays(self._engine)
         self.alerts = AlertOutbox(self._engine)
         self.decisions = DecisionRecords(self._engine)
+        self.proposals = LinkProposals(self._engine)
 
     @contextmanager
     def _begin(self) -> Iterator[sa.Connection]:
