@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bench import customer360, identity, landing, online_retail, publish, scoring, whole_pass
+from bench import components, components_in_sql, customer360, identity, landing, online_retail, publish, scoring, whole_pass
 from bench.harness import BenchError
 
 
@@ -23,6 +23,8 @@ BENCHMARKS = {
     "online_retail": Benchmark(online_retail.run, 541_909, repeats=1),
     "landing": Benchmark(landing.COMPARISON.run, 200_000),
     "identity": Benchmark(identity.COMPARISON.run, 200_000),
+    "components": Benchmark(components.COMPARISON.run, 200_000),
+    "components_in_sql": Benchmark(components_in_sql.COMPARISON.run, 200_000, repeats=1),
     "customer360": Benchmark(customer360.COMPARISON.run, 200_000),
     "publish": Benchmark(publish.COMPARISON.run, 50_000),
     "scoring": Benchmark(scoring.COMPARISON.run, 200_000),
