@@ -6,7 +6,17 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bench import components, components_in_sql, customer360, identity, landing, online_retail, publish, scoring, whole_pass
+from bench import (
+    components,
+    components_in_sql,
+    customer360,
+    identity,
+    landing,
+    online_retail,
+    publish,
+    scoring,
+    whole_pass,
+)
 from bench.harness import BenchError
 
 
