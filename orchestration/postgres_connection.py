@@ -100,9 +100,12 @@ class PostgresConnection:
         ]
         with self.native.cursor() as cursor, tempfile.NamedTemporaryFile(prefix="weft-copy-") as file:
             # texts are written quoted and nulls are not, which is how COPY tells an empty text from none
-            csv.write_csv(pa.table(columns, names=rows.column_names), file.name, csv.WriteOptions(include_header=False))
-            with Path(file.name).open("rb") as written:
-                cursor.copy_expert(f"copy {table} ({', '.join(rows.column_names)}) from stdin (format csv)", written)
+            written = pa.table(columns, names=rows.column_names)
+            # for a chunk without rows pyarrow would write bytes of nothing
+            filled = pa.Table.from_batches([batch for batch in written.to_batches() if len(batch)], written.schema)
+            csv.write_csv(filled, file.name, csv.WriteOptions(include_header=False))
+            with Path(file.name).open("rb") as lines:
+                cursor.copy_expert(f"copy {table} ({', '.join(rows.column_names)}) from stdin (format csv)", lines)
 
     def schema(self, name: str) -> str:
         """The schema that holds what is called `name`: of the served build, where one is read."""

@@ -7,17 +7,22 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
+from identity.decisions import LINK, WALL
 from ingestion.simulator import SimulationConfig, simulate
 from orchestration.building import build
 from orchestration.clock import mark_build_whole
 from orchestration.collecting import land_folder
+from orchestration.decision_records import Decision
 from orchestration.resources import Platform, build_platform
+from orchestration.stitching import Statistics
 from orchestration.transform import AUDIENCES, dbt_build
 from orchestration.truth import load_truth
 from orchestration.warehouse import Connection, scalar, tables_of, write_table
@@ -38,27 +43,39 @@ def events(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "segment").mkdir()
     lines = [json.dumps(event, ensure_ascii=number % 2 == 0) for number, event in enumerate(hostile_events())]
     (folder / "segment" / "hostile.ndjson").write_text("\n".join(lines), encoding="utf-8")
+    _write_rows(folder, "bitten", bitten_events())
     return folder
 
 
 @pytest.fixture(scope="module")
 def both(home: Path, events: Path, module_postgres_url: str) -> tuple[Platform, Platform]:
-    """The installation on DuckDB and the one on PostgreSQL after the same landings, build and scores."""
+    """The installation on DuckDB and the one on PostgreSQL after the same landings, decisions, two builds and scores."""
     duckdb = build_platform(home=home / "parity-duckdb", installation_salt="parity")
     postgres = build_platform(
         home=home / "parity-postgres", installation_salt="parity", target="postgres", postgres_url=module_postgres_url
     )
     for platform in (duckdb, postgres):
+        for decision in DECISIONS:
+            platform.state.decisions.add(decision, note="", made_by="parity", now=CONFIG.end)
         with platform.warehouse.writer() as connection:
-            for report in land_folder(connection, folder=events, landed_at=CONFIG.end):
-                assert report.problem is None, report.problem
             load_truth(connection, events.parent / f"{events.name}-truth")
-        build(platform, as_of=CONFIG.end, quiet=True)
+        _land_and_build(platform, events, as_of=CONFIG.end - timedelta(days=1))
+    _write_rows(events, "bitten later", bitten_later())
+    for platform in (duckdb, postgres):
+        platform.state.decisions.withdraw(len(DECISIONS), by="parity", now=CONFIG.end)
+        assert _land_and_build(platform, events, as_of=CONFIG.end).decided_in_full == "no"
     with duckdb.warehouse.open_served() as served:
         customers = served.rows("select customer_id from customer_360.customers order by customer_id")
     for platform in (duckdb, postgres):
         _score(platform, [customer_id for (customer_id,) in customers])
     return duckdb, postgres
+
+
+def _land_and_build(platform: Platform, folder: Path, *, as_of: datetime) -> Statistics:
+    with platform.warehouse.writer() as connection:
+        for report in land_folder(connection, folder=folder, landed_at=CONFIG.end):
+            assert report.problem is None, report.problem
+    return build(platform, as_of=as_of, quiet=True)[0]
 
 
 def test_every_published_table_holds_the_same_rows(both: tuple[Platform, Platform]) -> None:
@@ -68,8 +85,38 @@ def test_every_published_table_holds_the_same_rows(both: tuple[Platform, Platfor
         assert tables == [f"{schema}.{table}" for schema in COMPARED for table in sorted(tables_of(other, schema))]
         filled = {table for table in tables if scalar(one, f"select count(*) from {table}")}
         assert {"audiences.high_value", "audiences.churn_risk", "features.customer_features"} <= filled
+        assert {f"identity.{table}" for table in BITTEN} <= filled
         differing = {table: difference for table in tables if (difference := _difference(one, other, table))}
     assert differing == {}
+
+
+def test_the_compared_history_has_something_for_every_rule(both: tuple[Platform, Platform]) -> None:
+    with both[0].warehouse.open_served() as served:
+        kept_apart = {rule for (rule,) in served.rows("select distinct kept_apart_by from identity.edges")}
+        standings = {standing for (standing,) in served.rows("select distinct standing from identity.nodes")}
+        users = dict(
+            served.rows("select identifier_value, customer_id from identity.nodes where identifier_type = 'user_id'")
+        )
+        tablet = served.rows(
+            "select stg.message_id, owners.customer_id from staging.stg_events as stg "
+            "left join identity.event_customers as owners on stg.landed_seq = owners.landed_seq "
+            "where stg.message_id like 'bitten-tablet-%' order by 1"
+        )
+    assert standings == {"member", "shared", "hot", "blocked"}
+    assert kept_apart >= {"hot", "blocked", "forbidden", "set aside", "review", "shared"}
+    assert users["linked-1"] == users["linked-2"] != users["unlinked-1"]
+    assert users["unlinked-1"] != users["unlinked-2"]
+    anna, ben = users["anna"], users["ben"]
+    owners = {message.removeprefix("bitten-tablet-"): owner for message, owner in tablet}
+    assert {message: owners[message] for message in ("anna", "after anna", "ben", "before ben", "after ben")} == {
+        "anna": anna,
+        "after anna": anna,
+        "ben": ben,
+        "before ben": ben,
+        "after ben": ben,
+    }
+    assert owners["nobody"] not in (anna, ben, None)
+    assert (owners["anna again"], owners["after anna again"]) == (anna, anna)
 
 
 def test_every_text_is_ordered_by_its_bytes(both: tuple[Platform, Platform]) -> None:
@@ -168,6 +215,68 @@ def _is_same(value: Any, another: Any) -> bool:
     if isinstance(value, float) and isinstance(another, float):
         return math.isclose(value, another, rel_tol=1e-9, abs_tol=1e-12)
     return type(value) is type(another) and value == another
+
+
+BITTEN = (
+    "hot_identifiers",
+    "set_aside",
+    "refused_joins",
+    "review_queue",
+    "waiting_decisions",
+    "merge_history",
+    "superseded_keys",
+)
+"""Tables of the engine that only a rule or a decision fills."""
+DECISIONS = (
+    Decision(LINK, "link", ((("user_id", "linked-1"), ("user_id", "linked-2"), ("email", "never@seen.example")),)),
+    Decision(WALL, "forbid", ((("user_id", "walled"),), (("email", "walled@mail.example"),))),
+    Decision(LINK, "link", ((("user_id", "unlinked-1"), ("user_id", "unlinked-2")),)),
+)
+"""The last is withdrawn before the second build."""
+
+
+def _seen(name: str, at: str, *, received: str | None = None, **carried: str) -> dict[str, Any]:
+    """An event as the simulated web shop exports it, from June 2026 ('10 09:30')."""
+    told, got = (datetime.fromisoformat(f"2026-06-{instant}") for instant in (at, received or at))
+    row = dict.fromkeys(("properties", "traits", "context", "consent"), "{}") | carried
+    what = {"message_id": f"bitten-{name}", "type": "track", "event": "Product Viewed"}
+    return row | what | {"original_timestamp": told, "sent_at": got, "received_at": got}
+
+
+def _write_rows(folder: Path, name: str, rows: Sequence[dict[str, Any]]) -> None:
+    like = next((folder / "simulator_web").glob("*.parquet"))
+    table = pa.Table.from_pylist(list(rows), schema=parquet.read_schema(like))
+    parquet.write_table(table, folder / "simulator_web" / f"{name}.parquet")
+
+
+def bitten_events() -> list[dict[str, Any]]:
+    """A kiosk, a family's tablet, a till that books four people at once, a mail with too many logins, and who decisions name."""
+    four = {"user_id": "till-1", "email": "till-2@mail.example", "phone": "+4930111222", "loyalty_id": "till-4"}
+    return [
+        *(_seen(f"kiosk-{n}", f"{n} 10:00", user_id=f"kiosk-{n}", device_id="bitten-kiosk") for n in range(10, 22)),
+        _seen("tablet-anna", "10 10:00", user_id="anna", device_id="bitten-tablet"),
+        _seen("tablet-after anna", "10 10:20", device_id="bitten-tablet"),
+        _seen("tablet-before ben", "11 10:00", device_id="bitten-tablet"),
+        _seen("tablet-ben", "11 10:10", user_id="ben", device_id="bitten-tablet"),
+        _seen("tablet-after ben", "11 10:40", device_id="bitten-tablet"),
+        _seen("tablet-nobody", "12 10:00", device_id="bitten-tablet"),
+        *(_seen(f"till-{kind}", "13 10:00", **{kind: value}) for kind, value in four.items()),
+        _seen("till", "14 10:00", anonymous_id="bitten-till", **four),
+        _seen("walled", "15 10:00", user_id="walled", email="walled@mail.example"),
+        _seen("busy-1", "15 11:00", user_id="busy-1", email="busy@mail.example"),
+        _seen("busy-2", "15 12:00", user_id="busy-2", email="busy@mail.example"),
+        *(_seen(name, "16 10:00", user_id=name) for name in ("linked-1", "linked-2", "unlinked-1", "unlinked-2")),
+    ]
+
+
+def bitten_later() -> list[dict[str, Any]]:
+    """Known sets once more on the shared tablet, one of them learnt late and earlier than the set's first."""
+    return [
+        _seen("tablet-anna again", "29 10:00", received="30 12:00", user_id="anna", device_id="bitten-tablet"),
+        _seen("tablet-after anna again", "29 10:25", received="30 12:00", device_id="bitten-tablet"),
+        _seen("tablet-ben earlier", "08 09:00", received="12 13:00", user_id="ben", device_id="bitten-tablet"),
+        _seen("walled again", "27 10:00", received="30 13:00", user_id="walled"),
+    ]
 
 
 def hostile_events() -> list[dict[str, Any]]:

@@ -155,6 +155,13 @@ def test_a_null_alone_in_its_row_comes_back(warehouse: Warehouse) -> None:
         assert given["value"].to_pylist() == [1, None, 2, None]
 
 
+def test_a_table_of_several_parts_some_without_rows_comes_back(warehouse: Warehouse) -> None:
+    parts = pa.concat_tables([pa.table({"n": pa.array(part, pa.int64())}) for part in ([], [1, 2], [], [3])])
+    with warehouse.writer() as connection:
+        write_table(connection, "raw.t", parts, {"n": "bigint"})
+        assert connection.rows("select n from raw.t order by n") == [(1,), (2,), (3,)]
+
+
 def test_readers_see_the_last_whole_build_while_the_next_one_is_written(warehouse: Warehouse) -> None:
     with pytest.raises(NothingServedError, match="run"), warehouse.open_served():
         raise AssertionError("there is nothing to read")
