@@ -4,16 +4,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import breadth_first_order
-
 from identity.explain import Step, joining_path, shortest_path
 from identity.rules import Rules
 from orchestration.component_reading import Component, Refusal, read_component
 from orchestration.decision_records import Identifier, Recorded
 from orchestration.errors import NothingServedError, UnknownIdentifierError
-from orchestration.typed_identifiers import Standing, blocked_by, find_standing, shown
+from orchestration.nobodys import between_components, why_nobodys
+from orchestration.typed_identifiers import Standing, find_standing, shown
 from orchestration.warehouse import Connection, scalar, tables_of
 
 NEEDS = {"review_queue", "set_aside", "refused_joins", "waiting_decisions"}
@@ -47,14 +44,14 @@ def explain_pair(
     if one == other:
         return Explanation(True, [f"{shown(one)} is one identifier."])
     first, second = standing[one], standing[other]
-    found = _nobodys(served, rules, {one: first, other: second})
+    found = why_nobodys(served, rules, {one: first, other: second})
     if found:
         return Explanation(False, found)
     joined = first.customer_id is not None and first.customer_id == second.customer_id
     components = [_component_of(served, each.identifier_id) for each in (first, second)]
     apart = [] if joined else _decided_apart(served, decisions, first, second)
     if components[0] != components[1]:
-        return Explanation(False, apart + _through_nobodys(served, rules, components[0], components[1]))
+        return Explanation(False, apart + between_components(served, rules, components[0], components[1]))
     component = read_component(served, components[0])
     ends = component.place(one), component.place(other)
     if joined:
@@ -79,7 +76,7 @@ def explain_one(served: Connection, decisions: Mapping[int, Recorded], rules: Ru
         [standing.identifier_id],
     )[0]
     said = [f"{shown(name)}: {events:,} events, {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M}."]
-    said += _nobodys(served, rules, {name: standing})
+    said += why_nobodys(served, rules, {name: standing})
     if standing.customer_id is not None:
         held = scalar(
             served,
@@ -94,6 +91,19 @@ def explain_one(served: Connection, decisions: Mapping[int, Recorded], rules: Ru
         )
         said += [f"It is shared: {_because(Refusal(*row), rules, decisions)}." for row in refusals[:1]]
         said += _periods(served, standing)
+    return said
+
+
+def made_since(served: Connection, decisions: Mapping[int, Recorded], names: Sequence[Identifier]) -> list[str]:
+    """Decisions on the identifiers that the served build does not know yet: made, or withdrawn, since."""
+    obeyed = {seq for (seq,) in served.rows("select distinct decision_seq from control.identity_decisions")}
+    said = []
+    for seq, record in decisions.items():
+        if record.is_in_force != (seq in obeyed) and any(
+            name in side for side in record.decision.sides for name in names
+        ):
+            done = "made" if record.is_in_force else "withdrawn"
+            said.append(f"{record.sentence().capitalize()} was {done} since; the next run follows.")
     return said
 
 
@@ -123,28 +133,6 @@ def _known(served: Connection, names: Sequence[Identifier]) -> dict[Identifier, 
     return standing
 
 
-def _nobodys(served: Connection, rules: Rules, standing: dict[Identifier, Standing]) -> list[str]:
-    said = []
-    for name, each in standing.items():
-        if each.standing == "blocked":
-            reason = blocked_by([name], rules).get(name, "the rules of that build blocked it")
-            said.append(f"{shown(name)} is blocked: {reason}. It is nobody's and joins nothing.")
-        elif each.standing == "hot":
-            said.append(_hot(served, name, each.identifier_id))
-    return said
-
-
-def _hot(served: Connection, name: Identifier, identifier_id: str) -> str:
-    rows = served.rows(
-        "select other_type, distinct_values, allowed_values from identity.hot_identifiers where identifier_id = ? order by 1",
-        [identifier_id],
-    )
-    counts = " and ".join(
-        f"{values:,} different {kind} (over {allowed:,} is too many)" for kind, values, allowed in rows
-    )
-    return f"{shown(name)} is hot: it was seen with {counts}. It is nobody's and joins nothing."
-
-
 def _component_of(served: Connection, identifier_id: str) -> int:
     query = "select component_id from identity.memberships where known_to is null and identifier_id = ?"
     return int(scalar(served, query, [identifier_id]))
@@ -168,49 +156,6 @@ def _decided_apart(served: Connection, decisions: Mapping[int, Recorded], one: S
     found = sorted({seq for seq, _ in sides})
     walls = [seq for seq in found if {1 - side for side in sides.get((seq, 0), set())} & sides.get((seq, 1), set())]
     return [f"{_decision(decisions, seq).capitalize()} keeps them apart." for seq in walls]
-
-
-def _through_nobodys(served: Connection, rules: Rules, one: int, other: int) -> list[str]:
-    """Two components: what lies between them is hot or blocked, or nothing is."""
-    rows = served.arrow(
-        "with nobodys as (select identifier_id from identity.nodes where standing in ('hot', 'blocked')), "
-        "sets as (select distinct members.evidence_id from identity.evidence_identifiers as members "
-        "inner join nobodys on members.identifier_id = nobodys.identifier_id) "
-        "select distinct members.evidence_id, members.identifier_id, owners.component_id "
-        "from identity.evidence_identifiers as members "
-        "inner join sets on members.evidence_id = sets.evidence_id "
-        "left join nobodys on members.identifier_id = nobodys.identifier_id "
-        "left join identity.memberships as owners on members.identifier_id = owners.identifier_id and owners.known_to is null "
-        "where nobodys.identifier_id is not null or owners.component_id is not null"
-    )
-    components = np.nan_to_num(rows["component_id"].to_numpy(zero_copy_only=False).astype(np.float64), nan=-1).astype(
-        np.int64
-    )
-    sets = rows["evidence_id"].combine_chunks().dictionary_encode()
-    ids = rows["identifier_id"].combine_chunks().dictionary_encode()
-    owned, place = np.unique(np.concatenate((components[components >= 0], [one, other])), return_inverse=True)
-    node = ids.indices.to_numpy().astype(np.int64) + len(owned)
-    node[components >= 0] = place[: len(place) - 2]
-    hub = sets.indices.to_numpy().astype(np.int64) + len(owned) + len(ids.dictionary)
-    size = len(owned) + len(ids.dictionary) + len(sets.dictionary)
-    graph = coo_array((np.ones(len(node), np.int8), (node, hub)), shape=(size, size)).tocsr()
-    start, at = int(place[-2]), int(place[-1])
-    _, before = breadth_first_order(graph, start, directed=False)
-    crossed = []
-    while at != start:
-        at = int(before[at])
-        if at < 0:
-            return ["No event connects them, not even through others."]
-        if len(owned) <= at < len(owned) + len(ids.dictionary):
-            crossed.append(ids.dictionary[at - len(owned)].as_py())
-    said = ["Only identifiers that join nothing lie between them:"]
-    for identifier_id in crossed[::-1]:
-        kind, value, standing = served.rows(
-            "select identifier_type, identifier_value, standing from identity.nodes where identifier_id = ?",
-            [identifier_id],
-        )[0]
-        said += _nobodys(served, rules, {(kind, value): Standing(identifier_id, standing, None)})
-    return said
 
 
 @dataclass(frozen=True)

@@ -31,18 +31,19 @@ def why(
     all_steps: Annotated[bool, typer.Option("--all", help=f"Every step, not only {MOST_STEPS}.")] = False,
 ) -> None:
     """Why two identifiers are one customer: the events that join them. Or why not: the rule that keeps them apart."""
-    from orchestration.explaining import explain_one, explain_pair, way_lines
+    from orchestration.explaining import explain_one, explain_pair, made_since, way_lines
 
     platform = build_platform()
     rules, made = platform.rules, platform.state.decisions.by_seq()
     first, second = parse(one, rules), parse(other, rules) if other is not None else None
     with platform.warehouse.open_served() as served:
+        since = made_since(served, made, [first] if second is None else [first, second])
         if second is None:
-            for sentence in explain_one(served, made, rules, first):
+            for sentence in [*explain_one(served, made, rules, first), *since]:
                 _say(sentence)
             return
         found = explain_pair(served, made, rules, first, second)
-    for sentence in found.sentences:
+    for sentence in [*since, *found.sentences]:
         _say(sentence)
     for line in way_lines(found.way, most=len(found.way) if all_steps else MOST_STEPS):
         _say(line)

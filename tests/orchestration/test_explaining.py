@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 import pytest
@@ -15,7 +16,7 @@ from identity.rules import HotLimits, Rules, load_rules
 from orchestration.decision_records import Decision as Made
 from orchestration.decision_records import Recorded
 from orchestration.errors import NothingServedError, UnknownIdentifierError
-from orchestration.explaining import Explanation, explain_one, explain_pair, way_lines
+from orchestration.explaining import Explanation, explain_one, explain_pair, made_since, way_lines
 from orchestration.transform import DBT_PROJECT
 from orchestration.warehouse import TEXT, Connection, write_table
 from tests.identity.histories import (
@@ -213,6 +214,22 @@ def test_one_identifier_is_told_with_its_customer_and_its_periods() -> None:
     assert "which holds 1 identifier." in anna[1]
     assert cookie[1] == "It is shared: people who hold different user_id were seen with it."
     assert "is blocked" in null[1]
+
+
+def test_decisions_that_the_build_does_not_know_are_told() -> None:
+    decisions = [link("user:anna email:a"), wall("user:anna", "phone:1")]
+    with Store() as store:
+        store.run([seen(1, "user:anna email:a")], dates=[END], rules=load_rules(), decisions=decisions[:1])
+        served = serve(store, load_rules())
+        made = recorded(decisions)
+        assert made_since(served, made, names("user:anna")) == [
+            "Decision 2 (weft forbid, 2026-01-02) was made since; the next run follows."
+        ]
+        assert made_since(served, made, names("email:a")) == []
+        made[1] = replace(made[1], withdrawn_at=datetime(2026, 1, 3), withdrawn_by="otto")
+        assert made_since(served, made, names("email:a")) == [
+            "Decision 1 (weft link, 2026-01-02) was withdrawn since; the next run follows."
+        ]
 
 
 def test_a_build_of_an_earlier_version_is_not_explained() -> None:
