@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from bench.harness import BenchError, Facts, Run
 from ingestion.simulator import Difficulty, SimulationConfig, simulate
+from ingestion.simulator.config import MIN_EVENTS
 from orchestration.building import build
 from orchestration.collecting import land_folder
 from orchestration.resources import build_platform
@@ -12,12 +13,13 @@ from orchestration.truth import load_truth
 
 @dataclass(frozen=True)
 class Setting:
-    """A shop to stitch: what it is called in the table, its seed, and how dirty it is."""
+    """A shop to stitch: what it is called in the table, its seed, how dirty it is and how big."""
 
     label: str
     seed: int
     difficulty: Difficulty
     has_targets: bool = False
+    part: int = 1  # one in so many of the events
 
 
 def _harder(label: str, **rates: float) -> Setting:
@@ -29,6 +31,7 @@ SETTINGS = {
     "default-1": Setting("default, seed 1", 1, Difficulty(), has_targets=True),
     "default-2": Setting("default, seed 2", 2, Difficulty(), has_targets=True),
     "default-3": Setting("default, seed 3", 3, Difficulty(), has_targets=True),
+    "small": Setting("default, a tenth of the events", 7, Difficulty(), part=10),
     "easy": Setting("easy preset", 7, Difficulty.named("easy")),
     "hard": Setting("hard preset", 7, Difficulty.named("hard")),
     "families": _harder("30 % of customers share a device (8)", shared_device_share=0.3),
@@ -51,7 +54,8 @@ SETTINGS = {
 def judge(run: Run) -> Facts:
     """Simulate, land, stitch and judge through `weft build`; the rows of identity.quality by method."""
     setting = SETTINGS[run.inputs.name]
-    config = SimulationConfig(events=run.size, seed=setting.seed, difficulty=setting.difficulty)
+    events = max(run.size // setting.part, MIN_EVENTS)
+    config = SimulationConfig(events=events, seed=setting.seed, difficulty=setting.difficulty)
     platform = build_platform()
     simulate(config, run.scratch / "shop")
     truth = (run.scratch / "shop" / "truth").rename(run.scratch / "truth")
