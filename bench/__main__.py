@@ -6,7 +6,18 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bench import customer360, identity, identity_quality, landing, online_retail, publish, scoring, whole_pass
+from bench import (
+    components,
+    components_in_sql,
+    customer360,
+    identity,
+    identity_quality,
+    landing,
+    online_retail,
+    publish,
+    scoring,
+    whole_pass,
+)
 from bench.harness import BenchError
 
 
@@ -24,6 +35,8 @@ BENCHMARKS = {
     "landing": Benchmark(landing.COMPARISON.run, 200_000),
     "identity": Benchmark(identity.COMPARISON.run, 200_000),
     "identity_quality": Benchmark(identity_quality.run, 200_000, repeats=1),
+    "components": Benchmark(components.COMPARISON.run, 200_000),
+    "components_in_sql": Benchmark(components_in_sql.run, 200_000, repeats=1),
     "customer360": Benchmark(customer360.COMPARISON.run, 200_000),
     "publish": Benchmark(publish.COMPARISON.run, 50_000),
     "scoring": Benchmark(scoring.COMPARISON.run, 200_000),
