@@ -19,7 +19,9 @@ from bench.pairs import NAME_PAIRS, pair_codes
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-SHAPE = "select sum(members), count(*), sum(members * members) from (select count(*) as members from {} group by component)"
+SHAPE = (
+    "select sum(members), count(*), sum(members * members) from (select count(*) as members from {} group by component)"
+)
 MODEL = "{{ config(materialized='components') }}\nselect a, b from pairs"
 
 
@@ -60,7 +62,7 @@ def materialization(run: Run) -> Facts:
 
 
 def reference_loop(run: Run) -> Facts:
-    """A dictionary by joins on the texts; rounds, each in an order of its own, of nearest neighbour, one jump and contraction; maps composed at the end."""
+    """A dictionary by joins on the texts; rounds, each in an order of its own: nearest neighbour, a jump, contraction; composed at the end."""
     with _spark(run) as session:
         before = _jvm(session, "cpu")
         with run.clock.running():
@@ -87,7 +89,9 @@ def reference_loop(run: Run) -> Facts:
         return _found(session, "connected") | {"jvm peak MB of the loop": _jvm(session, "peak")}
 
 
-NAMES = "select name, monotonically_increasing_id() as code from (select a as name from pairs union select b from pairs)"
+NAMES = (
+    "select name, monotonically_increasing_id() as code from (select a as name from pairs union select b from pairs)"
+)
 CODED = """
     select distinct one.code as a, other.code as b
     from pairs inner join names as one on pairs.a = one.name inner join names as other on pairs.b = other.name

@@ -64,7 +64,8 @@ class PostgresConnection:
             file.flush()
             table = csv.read_csv(
                 file.name,
-                parse_options=csv.ParseOptions(newlines_in_values=True),
+                # a line without anything is the null of a table of one column
+                parse_options=csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
                 convert_options=csv.ConvertOptions(
                     column_types=types,
                     null_values=[""],

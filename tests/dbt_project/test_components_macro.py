@@ -86,7 +86,7 @@ def on_postgres(tmp_path: Path, postgres_url: str) -> Build:
 def on_spark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Build:
     if not importlib.util.find_spec("pyspark"):
         pytest.skip("the extra spark is not installed")
-    from pyspark.sql import SparkSession  # noqa: PLC0415  (an extra)
+    from pyspark.sql import SparkSession
 
     session = (
         SparkSession.builder.master("local[2]")

@@ -147,6 +147,14 @@ def _build(warehouse: Warehouse, number: int) -> None:
         mark_build_whole(connection, f"build-{number}")
 
 
+def test_a_null_alone_in_its_row_comes_back(warehouse: Warehouse) -> None:
+    with warehouse.writer() as connection:
+        given = connection.arrow(
+            "select cast(value as bigint) as value from (values (1), (null), (2), (null)) as t (value)"
+        )
+        assert given["value"].to_pylist() == [1, None, 2, None]
+
+
 def test_readers_see_the_last_whole_build_while_the_next_one_is_written(warehouse: Warehouse) -> None:
     with pytest.raises(NothingServedError, match="run"), warehouse.open_served():
         raise AssertionError("there is nothing to read")
