@@ -13,10 +13,11 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from bench.comparison import Comparison, Ratio
-from bench.evidence import ARRIVED, HELD_BACK, PEOPLE_PER_SET, SETS, SHARE_BITTEN, TABLES
+from bench.evidence import ARRIVED, DECISIONS, HELD_BACK, PEOPLE_PER_SET, SETS, SHARE, SHARE_BITTEN, TABLES
 from bench.harness import Contender, Facts, Run
+from identity import tables
 from identity.rules import load_rules
-from identity.tables import DECISIONS
+from identity.tables import conform
 from orchestration.duckdb_warehouse import DuckDBConnection
 from orchestration.stitching import Statistics, stitch
 from orchestration.warehouse import row_count, scalar
@@ -44,15 +45,18 @@ def prepare(run: Run) -> Facts:
     with duckdb.connect(str(run.inputs / WHOLE)) as native:
         native.execute(SETS.format(size=run.size, people=PEOPLE_PER_SET, bitten=SHARE_BITTEN))
         native.execute(TABLES)
+        native.execute(f"create table decided_by_people as {DECISIONS.format(bitten=SHARE_BITTEN)}")
         connection = DuckDBConnection(native)
-        counts = {name: row_count(connection, name) for name in ("identity.evidence", "identity.identifiers", "pairs")}
+        written = ("identity.evidence", "identity.identifiers", "identity.event_evidence", "decided_by_people", "pairs")
+        counts = {name: row_count(connection, name) for name in written}
         per_set = scalar(connection, "select avg(len(identifiers)) from sets")
     shutil.copyfile(run.inputs / WHOLE, run.inputs / DECIDED)
     with duckdb.connect(str(run.inputs / DECIDED)) as native:
         native.execute(HELD_BACK.format(size=run.size))
         _stitch(native, [AS_OF])
+        bitten = scalar(DuckDBConnection(native), SHARE)
         native.execute(ARRIVED)
-    return counts | {"identifiers per set": round(per_set, 2)}
+    return counts | {"identifiers per set": round(per_set, 2), "percent of sets where rules bit": bitten}
 
 
 def engine(run: Run) -> Facts:
@@ -75,14 +79,21 @@ def _stitched(run: Run, dates: list[datetime], *, prepared: str = WHOLE) -> Fact
         with run.clock.running():
             statistics = _stitch(native, dates)
             native.execute("checkpoint")
-        facts = {"customers": statistics.customers, "hot": statistics.hot, "blocked": statistics.blocked}
+        facts = {
+            "customers": statistics.customers,
+            "hot": statistics.hot,
+            "blocked": statistics.blocked,
+            "shared": statistics.shared,
+            "set aside": statistics.set_aside,
+            "in review": statistics.in_review,
+        }
         return facts | ({"decided again": statistics.decided_identifiers} if prepared == DECIDED else {})
 
 
 def _stitch(native: duckdb.DuckDBPyConnection, dates: list[datetime]) -> Statistics:
-    return stitch(
-        DuckDBConnection(native), rules=load_rules(), decisions=DECISIONS.empty_table(), dates=dates, salt="bench"
-    )
+    connection = DuckDBConnection(native)
+    decisions = conform(connection.arrow("select * from decided_by_people"), tables.DECISIONS, "decisions")
+    return stitch(connection, rules=load_rules(), decisions=decisions, dates=dates, salt="bench")
 
 
 def components_only(run: Run) -> Facts:
