@@ -170,9 +170,9 @@ def _check(dates: Sequence[datetime], salt: str) -> None:
 
 def _only_decided(hot: HotIdentifiers, evidence: Evidence, decided: pa.Array) -> HotIdentifiers:
     """What is not decided joins nothing, as if it were hot: it is, or only kiosks stand between it and what is decided."""
-    identifiers = evidence.identifiers["identifier_id"]
+    identifiers = evidence.given["identifier_id"]
     # an identifier that only decisions name has no id, and joins those that they link to it
-    known = pc.or_(pc.is_in(identifiers, value_set=decided), pc.equal(identifiers, "")).to_numpy()
+    known = pc.or_(pc.is_in(identifiers, value_set=decided), pc.equal(identifiers, "")).to_numpy()[evidence.row_of]
     table = hot.table.filter(pc.is_in(hot.table["identifier_id"], value_set=decided))
     return HotIdentifiers(hot_from=np.where(known, hot.hot_from, 0).astype(np.int32), table=table)
 

@@ -1,7 +1,8 @@
 """Evidence as arrays: strings become integers once, and evidence gets its place in key order.
 
-Codes: an identifier's code is its place by (priority, value); evidence's place is that of its key (first_at,
-first_source, first_message_id), so that comparing integers compares what SPEC 3 compares.
+Codes: evidence's place is that of its key (first_at, first_source, first_message_id); an identifier's code is its place by
+(priority, value) among those it can tie with, which are the ones of its type that evidence of the same key carries beside it.
+So comparing integers compares what SPEC 3 compares, and few texts are ever sorted.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+from scipy.sparse import coo_array
 
 from identity.blocked import block_reasons
 from identity.rules import Rules
@@ -31,7 +33,7 @@ _KEY = ["first_at", "first_source", "first_message_id"]
 class Evidence:
     """What is known by the run's last date, blocked identifiers left out.
 
-    Identifiers, by code: `identifiers` (the table, reordered, those that only decisions name among them, without an id),
+    Identifiers, by code: `row_of` (of `given`, the table with those that only decisions name added, without an id),
     `type_code` (place in `types`; `strong_types` by type), `is_strong`, `is_usable` (not blocked). `decided_codes`: by row
     of the decisions.
     Pairs, one per evidence and identifier in it, in key order, those of a set side by side: `pair_place` (dense place
@@ -40,7 +42,8 @@ class Evidence:
     """
 
     table: pa.Table
-    identifiers: pa.Table
+    given: pa.Table
+    row_of: Ints
     types: tuple[str, ...]
     strong_types: Flags
     type_code: Codes
@@ -58,6 +61,24 @@ class Evidence:
         """The number of identifiers, blocked ones and those that only decisions name included (they have no pairs)."""
         return len(self.type_code)
 
+    def named(self, codes: Codes | Ints) -> pa.Table:
+        """The identifiers (IDENTIFIERS) of codes."""
+        return self.given.take(pa.array(self.row_of[codes]))
+
+    def ids(self, codes: Codes | Ints) -> pa.ChunkedArray:
+        """identifier_id of codes."""
+        return self.given["identifier_id"].take(pa.array(self.row_of[codes]))
+
+    def codes(self, identifier_ids: pa.ChunkedArray) -> Codes:
+        """Codes of identifiers by their ids, -1 for those that the run does not know."""
+        if not len(identifier_ids):  # an index of all identifiers is for nothing
+            return np.empty(0, dtype=np.int32)
+        row = pc.fill_null(positions(identifier_ids, self.given["identifier_id"]), -1)
+        code_of = np.empty(self.identifier_count + 1, dtype=np.int32)
+        code_of[self.row_of], code_of[-1] = np.arange(self.identifier_count, dtype=np.int32), -1
+        found: Codes = code_of[row.to_numpy(zero_copy_only=False)]
+        return found
+
 
 def encode(
     identifiers: pa.Table,
@@ -68,42 +89,45 @@ def encode(
     rules: Rules,
     dates: Sequence[datetime],
 ) -> Evidence:
-    """Encode the four tables (already conformed). Cost: n log n in evidence and identifiers, linear in pairs."""
+    """Encode the four tables (already conformed). Cost: n log n in evidence, linear in identifiers and pairs."""
     given = len(identifiers)
     identifiers, decided = _with_decided(identifiers, decisions)
     kinds = sorted(rules.identifier_types.items(), key=lambda item: item[1].priority)
     types = tuple(name for name, _ in kinds)
     type_code = _type_codes(identifiers, types)
-    order = _identifier_order(identifiers, type_code)
-    identifiers, type_code = identifiers.take(pa.array(order)), type_code[order]
     reasons = block_reasons(identifiers, rules)
     strong = np.array([kind.is_strong for _, kind in kinds] + [False])
 
-    code = np.empty(len(order), dtype=np.int32)
-    code[order] = np.arange(len(order))
     pair_row = _places(members, "evidence_row", len(evidence))
-    pair_identifier = code[_places(members, "identifier_row", given)]
+    pair_identifier = _places(members, "identifier_row", given)
     position, place = _key_order(evidence)
     known_at = evidence["first_known_at"].cast(pa.int64()).to_numpy()
-    counts_from = np.searchsorted(instants(dates), known_at, side="right")
+    counts_from = np.searchsorted(instants(dates), known_at, side="right").astype(np.int32)
     usable = pc.is_null(reasons).to_numpy(zero_copy_only=False)
-    kept = np.flatnonzero((counts_from[pair_row] < len(dates)) & usable[pair_identifier])
-    pair_row, pair_identifier = pair_row[kept], pair_identifier[kept]
-    by_key = np.argsort(position[pair_row], kind="stable")
+    kept = (counts_from[pair_row] < len(dates)) & usable[pair_identifier]
+    if not kept.all():
+        pair_row, pair_identifier = pair_row[kept], pair_identifier[kept]
+    by_key = _ascending(position[pair_row], len(evidence))
     pair_row, pair_identifier = pair_row[by_key], pair_identifier[by_key]
+    pair_place = place[pair_row]
+    order = _identifier_order(identifiers, type_code, pair_identifier, pair_place)
+    code = np.empty(len(order), dtype=np.int32)
+    code[order] = np.arange(len(order), dtype=np.int32)
+    type_code = type_code[order]
     return Evidence(
         table=evidence,
-        identifiers=identifiers,
+        given=identifiers,
+        row_of=order,
         types=types,
         strong_types=strong[:-1],
         type_code=type_code,
         is_strong=strong[type_code],
-        is_usable=usable,
+        is_usable=usable[order],
         decided_codes=code[decided],
-        pair_place=place[pair_row],
+        pair_place=pair_place,
         pair_row=pair_row,
-        pair_identifier=pair_identifier,
-        pair_date=counts_from.astype(np.int32)[pair_row],
+        pair_identifier=code[pair_identifier],
+        pair_date=counts_from[pair_row],
         blocked=_blocked_table(identifiers, reasons),
     )
 
@@ -137,14 +161,32 @@ def _type_codes(identifiers: pa.Table, types: tuple[str, ...]) -> Codes:
     return np.asarray(pc.fill_null(codes, len(types)).to_numpy(zero_copy_only=False), dtype=np.int32)
 
 
-def _identifier_order(identifiers: pa.Table, type_code: Codes) -> Ints:
-    """Rows by (priority, value), those of unknown types last. A sort by one column of strings is the fastest there is."""
+def _identifier_order(identifiers: pa.Table, type_code: Codes, pair_identifier: Codes, pair_place: Codes) -> Ints:
+    """Rows by type; within a type those that can tie go first, by value, the others in any order. Unknown types are last.
+
+    Two identifiers of a type tie where they are seen first at the same key, and are compared where one set holds both.
+    """
     values = identifiers["identifier_value"].combine_chunks()
-    ordered = [np.empty(0, dtype=np.int64)]
-    for kind in range(type_code.max(initial=-1) + 1):
-        rows = np.flatnonzero(type_code == kind)
-        ordered.append(rows[pc.array_sort_indices(values.take(pa.array(rows))).to_numpy()])
-    return np.concatenate(ordered)
+    ties, place_count = np.zeros(len(type_code), dtype=bool), int(pair_place.max(initial=-1)) + 1
+    pair_type, kinds = type_code[pair_identifier], int(type_code.max(initial=-1)) + 1
+    for kind in range(kinds):
+        pairs = np.flatnonzero(pair_type == kind)
+        beside = np.bincount(pair_place[pairs], minlength=place_count)
+        ties[pair_identifier[pairs[beside[pair_place[pairs]] > 1]]] = True
+    order = _ascending(2 * type_code + ~ties, 2 * kinds)
+    start = np.searchsorted(type_code[order], np.arange(kinds))
+    for first, tied in zip(start.tolist(), np.bincount(type_code[ties], minlength=kinds).tolist(), strict=True):
+        rows = order[first : first + tied]
+        order[first : first + tied] = rows[pc.array_sort_indices(values.take(pa.array(rows))).to_numpy()]
+    return order
+
+
+def _ascending(numbers: Codes | Ints, bound: int) -> Ints:
+    """A stable order of numbers below `bound`. Cost: linear (SciPy sorts rows of a matrix by counting), where numpy merges."""
+    count = len(numbers)
+    cells = (numbers, np.arange(count, dtype=np.int32))
+    order: Ints = coo_array((np.ones(count, np.int8), cells), shape=(bound, count)).tocsr().indices.astype(np.int64)
+    return order
 
 
 def _places(members: pa.Table, column: str, count: int) -> Codes:

@@ -38,15 +38,19 @@ def find_hot(evidence: Evidence, rules: Rules, *, date_count: int) -> HotIdentif
     """
     hot_from = np.full(evidence.identifier_count, date_count, dtype=np.int32)
     tables = [HOT_IDENTIFIERS.empty_table()]
-    for other, name in enumerate(evidence.types):
-        if not rules.identifier_types[name].is_strong:
-            continue
-        allowed = _allowed(evidence, rules, name)
-        of_type = evidence.type_code[evidence.pair_identifier] == other
-        for candidates in _slices(evidence, _candidates(evidence, of_type, allowed), of_type):
-            hot, date, distinct = _over_limit(evidence, candidates, of_type, allowed)
+    strong = [other for other, name in enumerate(evidence.types) if rules.identifier_types[name].is_strong]
+    allowed = {other: _allowed(evidence, rules, evidence.types[other]) for other in strong}
+    pair_type = evidence.type_code[evidence.pair_identifier]
+    # few are seen with more values of all types together than of any one type is allowed: only they are looked at by type
+    least = np.minimum.reduce(list(allowed.values())) if allowed else np.empty(0, dtype=np.int64)
+    crowded = _crowded(evidence, np.arange(len(pair_type)), evidence.is_strong[evidence.pair_identifier], least)
+    pairs = np.flatnonzero(crowded[evidence.pair_identifier])
+    for other in strong if len(pairs) else []:
+        of_type, name = pair_type == other, evidence.types[other]
+        for candidates in _slices(evidence, pairs, of_type, allowed[other]):
+            hot, date, distinct = _over_limit(evidence, candidates, of_type, allowed[other])
             hot_from[hot] = np.minimum(hot_from[hot], date)
-            tables.append(_reported(evidence, hot, name, distinct, allowed[hot]))
+            tables.append(_reported(evidence, hot, name, distinct, allowed[other][hot]))
     return HotIdentifiers(hot_from=hot_from, table=pa.concat_tables(tables))
 
 
@@ -60,16 +64,18 @@ def _per_evidence(evidence: Evidence, of_type: Flags) -> Ints:
     return np.bincount(evidence.pair_row[of_type], minlength=len(evidence.table))
 
 
-def _candidates(evidence: Evidence, of_type: Flags, allowed: Ints) -> Flags:
-    """Identifiers whose evidence holds more values of the type than allowed, counting repeats and themselves."""
-    seen = _per_evidence(evidence, of_type)[evidence.pair_row]
-    bound = np.bincount(evidence.pair_identifier, weights=seen, minlength=evidence.identifier_count)
+def _crowded(evidence: Evidence, pairs: Ints, of_type: Flags, allowed: Ints) -> Flags:
+    """Identifiers of `pairs` whose evidence holds more values of the type than allowed, counting repeats and themselves."""
+    if not len(allowed):
+        return np.zeros(evidence.identifier_count, dtype=bool)
+    seen = _per_evidence(evidence, of_type)[evidence.pair_row[pairs]]
+    bound = np.bincount(evidence.pair_identifier[pairs], weights=seen, minlength=evidence.identifier_count)
     return np.asarray(bound > allowed)
 
 
-def _slices(evidence: Evidence, candidates: Flags, of_type: Flags) -> list[Ints]:
-    """Pairs of candidate identifiers, cut between identifiers into slices that expand to a bounded number."""
-    pairs = np.flatnonzero(candidates[evidence.pair_identifier])
+def _slices(evidence: Evidence, pairs: Ints, of_type: Flags, allowed: Ints) -> list[Ints]:
+    """Pairs of identifiers that may be hot, cut between identifiers into slices that expand to a bounded number."""
+    pairs = pairs[_crowded(evidence, pairs, of_type, allowed)[evidence.pair_identifier[pairs]]]
     pairs = pairs[np.argsort(evidence.pair_identifier[pairs], kind="stable")]
     if not len(pairs):
         return []
@@ -111,6 +117,6 @@ def _over_limit(evidence: Evidence, pairs: Ints, of_type: Flags, allowed: Ints) 
 
 
 def _reported(evidence: Evidence, hot: Codes, other: str, distinct: Ints, allowed: Ints) -> pa.Table:
-    taken = evidence.identifiers.take(pa.array(hot))
+    taken = evidence.named(hot)
     columns = [*taken.columns, pa.array([other] * len(hot), pa.string()), pa.array(distinct), pa.array(allowed)]
     return pa.Table.from_arrays(columns, schema=HOT_IDENTIFIERS)

@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 from identity.components import ABSENT
 from identity.evidence import Codes, Evidence, Flags, Ints, instants
 from identity.groups import Groups
-from identity.tables import LEDGER, positions
+from identity.tables import LEDGER
 
 _LATE, _WEAK = np.int64(1) << 62, np.int64(1) << 61
 _ANONYMOUS = np.int64(1) << 62
@@ -64,12 +64,11 @@ def read_ledger(
     """
     table = table.take(pc.sort_indices(table, sort_keys=[("ledger_seq", "ascending")]))
     encoded = table["customer_id"].combine_chunks().dictionary_encode()  # numbers follow first appearance, so age
-    known = positions(table["identifier_id"], evidence.identifiers["identifier_id"])
     recorded = table["recorded_at"].cast(pa.int64()).to_numpy()
     return Ledger(
         ids=encoded.dictionary,
         row_id=np.asarray(encoded.indices.to_numpy(), dtype=np.int32),
-        row_identifier=np.asarray(pc.fill_null(known, ABSENT).to_numpy(zero_copy_only=False), dtype=np.int32),
+        row_identifier=evidence.codes(table["identifier_id"]),
         row_strong=np.asarray(table["is_strong"].combine_chunks().to_numpy(zero_copy_only=False), dtype=bool),
         row_date=np.searchsorted(instants(dates), recorded, side="left").astype(np.int32),
         given_rows=len(table),
@@ -179,7 +178,7 @@ def _with_new_ids(ids: pa.Array, evidence: Evidence, anchors: Codes, salt: str) 
     """Append one id per anchor. An anchor that made an id before, which has since left it (a split), makes its next."""
     if not len(anchors):
         return ids
-    taken = evidence.identifiers.take(pa.array(anchors))
+    taken = evidence.named(anchors)
     names = list(zip(taken["identifier_type"].to_pylist(), taken["identifier_value"].to_pylist(), strict=True))
     new = [customer_id(salt, kind, value) for kind, value in names]
     generation, clashing = 0, pc.is_in(pa.array(new), value_set=ids).to_numpy(zero_copy_only=False).nonzero()[0]
@@ -201,7 +200,7 @@ def customer_id(salt: str, anchor_type: str, anchor_value: str, *, generation: i
 def new_rows(ledger: Ledger, evidence: Evidence, dates: Sequence[datetime]) -> pa.Table:
     """The rows (LEDGER) that this run added; recorded_at is the date they were recorded for."""
     added = slice(ledger.given_rows, None)
-    named = evidence.identifiers.take(pa.array(ledger.row_identifier[added]))
+    named = evidence.named(ledger.row_identifier[added])
     recorded = np.array(list(dates), dtype="datetime64[us]")[ledger.row_date[added]]
     sequence = np.arange(len(named), dtype=np.int64) + ledger.next_seq
     customers = ledger.ids.take(pa.array(ledger.row_id[added]))

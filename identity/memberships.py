@@ -65,17 +65,16 @@ def read_answer(table: pa.Table, evidence: Evidence, ids: pa.Array, dates: Seque
     customer = positions(table["customer_id"], ids)
     if customer.null_count:
         raise IdentityError(f"previous names {customer.null_count} customers that the ledger does not know.")
-    identifier = positions(table["identifier_id"], evidence.identifiers["identifier_id"])
-    known = pc.is_valid(identifier)
-    rows = np.flatnonzero(known.to_numpy(zero_copy_only=False))
+    identifier = evidence.codes(table["identifier_id"])
+    rows = np.flatnonzero(identifier != ABSENT)
     return Answer(
-        identifier=np.asarray(identifier.drop_null().to_numpy(), dtype=np.int32),
+        identifier=identifier[rows],
         customer=np.asarray(customer.to_numpy()[rows], dtype=np.int32),
         valid_from=_instants(table["valid_from"], ALWAYS)[rows],
         valid_to=_instants(table["valid_to"], ALWAYS)[rows],
         since=_dates_from(table["known_from"], dates)[rows],
         until=_dates_from(table["known_to"], dates)[rows],
-        forgotten=table.filter(pc.invert(known)).select(MEMBERSHIP_CHANGES.names),
+        forgotten=table.filter(pa.array(identifier == ABSENT)).select(MEMBERSHIP_CHANGES.names),
     )
 
 
@@ -116,7 +115,7 @@ class Intervals:
         self._held = held
 
     def answer(self, date_count: int) -> Answer:
-        """All intervals, by identifier (priority and value), then by date and validity."""
+        """All intervals, by identifier, then by date and validity."""
         held = np.flatnonzero(self._held.customer != ABSENT).astype(np.int32)
         still = np.full(len(held), date_count, dtype=np.int32)
         parts = [*self._closed, (held, self._held.customer[held], self._since[held], still)]
@@ -173,7 +172,7 @@ def memberships_table(
     answer: Answer, evidence: Evidence, ids: pa.Array, dates: Sequence[datetime], component: Ints
 ) -> pa.Table:
     """The rows (MEMBERSHIPS) of an answer; `component` by identifier code."""
-    named = evidence.identifiers.take(pa.array(answer.identifier))
+    named = evidence.named(answer.identifier)
     moments = pa.array(np.array([*dates, "NaT"], dtype="datetime64[us]"))
     always = answer.valid_from == ALWAYS
     valid = [
@@ -201,7 +200,7 @@ def find_changes(before: Answer, after: Answer, evidence: Evidence, ids: pa.Arra
     ]
     identifier, customer = np.divmod(np.unique(np.concatenate((holders, *shared))), max(len(ids), 1))
     kept = changed[identifier]
-    named = evidence.identifiers["identifier_id"].take(pa.array(identifier[kept])), ids.take(pa.array(customer[kept]))
+    named = evidence.ids(identifier[kept]), ids.take(pa.array(customer[kept]))
     return pa.concat_tables([pa.Table.from_arrays([*named], schema=MEMBERSHIP_CHANGES), before.forgotten])
 
 

@@ -27,7 +27,7 @@ def set_aside_table(evidence: Evidence, groups: Groups, decided: Decided) -> pa.
     hits = np.flatnonzero(rulings.outcome.aside != JOINED)
     sets = np.searchsorted(rulings.start, hits, side="right") - 1
     evidence_ids = evidence.table["evidence_id"].take(pa.array(rulings.set_row[sets]))
-    named = evidence.identifiers.take(pa.array(rulings.member[hits]))
+    named = evidence.named(rulings.member[hits])
     why = _why(evidence, decided, rulings.outcome.aside[hits], rulings.outcome.aside_of[hits])
     return pa.Table.from_arrays([evidence_ids, *named.columns, *why], schema=SET_ASIDE)
 
@@ -37,7 +37,7 @@ def refused_joins_table(evidence: Evidence, groups: Groups, decided: Decided) ->
     rulings = groups.rulings
     step, node = np.nonzero(rulings.outcome.refusal != JOINED)
     code = rulings.nodes[node]
-    named = evidence.identifiers.take(pa.array(code))
+    named = evidence.named(code)
     why = _why(evidence, decided, rulings.outcome.refusal[step, node], rulings.outcome.refusal_of[step, node])
     steps = pa.array([_STEPS[each] for each in step.tolist()], pa.string())
     table = pa.Table.from_arrays([*named.columns, steps, pa.array(groups.shared[code]), *why], schema=REFUSED_JOINS)
@@ -48,7 +48,7 @@ def waiting_table(decisions: pa.Table, evidence: Evidence, hot_from: Codes, *, d
     """The rows (WAITING_DECISIONS) of one date: what links name and cannot join, or cannot join anything to yet."""
     code, identifiers = (
         evidence.decided_codes,
-        evidence.identifiers["identifier_id"].take(pa.array(evidence.decided_codes)),
+        evidence.ids(evidence.decided_codes),
     )
     reasons = np.select(
         [~evidence.is_usable[code], hot_from[code] <= date, pc.equal(identifiers, "").to_numpy()],
@@ -127,5 +127,5 @@ class Reviews:
 
     def _name(self, members: tuple[int, ...]) -> str:
         """A review's id is a function of its strong identifiers, so that a later run asks under the same one."""
-        ids = self._evidence.identifiers["identifier_id"].take(pa.array(members, pa.int64())).to_pylist()
+        ids = self._evidence.ids(np.array(members, dtype=np.int64)).to_pylist()
         return hashlib.sha256("\x1f".join(sorted(ids)).encode()).hexdigest()[:16]

@@ -91,6 +91,11 @@ def test_shuffled_and_repeated_events_give_the_same_answer(history: list[Sightin
     assert one.result.merges.equals(other.result.merges)
 
 
+def in_order(memberships: pa.Table) -> pa.Table:
+    """Memberships without the numbers of components, which may be any: rows of a table are in no order."""
+    return memberships.drop_columns(["component_id"]).sort_by([(name, "ascending") for name in MEMBERSHIPS.names[:-1]])
+
+
 @quick
 @given(histories(), st.randoms(use_true_random=False))
 def test_the_order_of_table_rows_does_not_matter(history: list[Sighting], chance: random.Random) -> None:
@@ -104,7 +109,7 @@ def test_the_order_of_table_rows_does_not_matter(history: list[Sighting], chance
     moved = {name: [places[name][row] for row in rows] for name, rows in members.items()}
     shuffled["evidence_identifiers"] = pa.Table.from_pydict(moved, EVIDENCE_IDENTIFIERS)
     one, other = run(history, dates=[day(20)]), run(history, dates=[day(20)], **shuffled)
-    assert one.memberships.equals(other.memberships)
+    assert in_order(one.memberships).equals(in_order(other.memberships))
 
 
 @quick
