@@ -11,8 +11,9 @@ from rich.table import Table
 from identity.decisions import LINK, WALL
 from orchestration.decision_records import Decision, Identifier, Recorded
 from orchestration.errors import DecisionError, NothingServedError
+from orchestration.proposals import Proposal
 from orchestration.resources import Platform, build_platform
-from orchestration.reviews import Review, approval, find_review, read_reviews, refusal
+from orchestration.reviews import Review, approval, find_review, read_proposals, read_reviews, refusal
 from orchestration.state import utc_now
 from orchestration.typed_identifiers import blocked_by, find_standing, parse_all, shown
 from orchestration.warehouse import Connection
@@ -83,25 +84,32 @@ def split(
 def list_(
     with_decided: Annotated[bool, typer.Option("--all", help="Those too that were decided.")] = False,
 ) -> None:
-    """Events that name too many customers at once, and so join nothing until a person has looked."""
+    """Events that name too many customers at once and so join nothing until a person has looked; links that matching proposes."""
     platform = build_platform()
     with platform.warehouse.open_served() as served:
         found = read_reviews(served, platform.state.decisions)
-    shown_ones = [review for review in found if with_decided or review.status == "open"]
-    if not shown_ones:
+        proposed = read_proposals(served, platform.state)
+    waiting = [review for review in found if with_decided or review.status == "open"]
+    if waiting:
+        table = Table("review", "since", "customers", "events", "identifiers", "status", box=None)
+        for review in waiting:
+            since, events = f"{review.first_seen_at:%Y-%m-%d}", f"{review.event_count:,}"
+            table.add_row(
+                review.review_id[:12], since, str(review.customer_count), events, review.kinds(), review.status
+            )
+        console.print(table)
+    if proposed:
+        table = Table("proposed link", "since", "probability", "equal", "alike", "identifiers", box=None)
+        for proposal in proposed[:MOST_SHOWN]:
+            fields = proposal.equal_fields, proposal.alike_fields, proposal.kinds()
+            table.add_row(
+                proposal.review_id[:12], f"{proposal.proposed_at:%Y-%m-%d}", f"{proposal.probability:.3f}", *fields
+            )
+        console.print(table)
+        if len(proposed) > MOST_SHOWN:
+            console.print(f"… and {len(proposed) - MOST_SHOWN:,} less probable ones.")
+    if not waiting and not proposed:
         console.print("No review is open." if found else "No event waits for a review.")
-        return
-    table = Table("review", "since", "customers", "events", "identifiers", "status", box=None)
-    for review in shown_ones:
-        table.add_row(
-            review.review_id[:12],
-            f"{review.first_seen_at:%Y-%m-%d}",
-            str(review.customer_count),
-            f"{review.event_count:,}",
-            review.kinds(),
-            review.status,
-        )
-    console.print(table)
 
 
 @reviews.command()
@@ -109,21 +117,24 @@ def show(review_id: ReviewId) -> None:
     """The identifiers of one review and whose they are now."""
     platform = build_platform()
     with platform.warehouse.open_served() as served:
-        review = find_review(served, platform.state.decisions, review_id)
-    _say(
-        f"review {review.review_id}, {review.status}: {review.event_count:,} events since {review.first_seen_at:%Y-%m-%d %H:%M}"
-    )
+        review = find_review(served, platform.state, review_id)
+    if isinstance(review, Review):
+        since = f"{review.first_seen_at:%Y-%m-%d %H:%M}"
+        _say(f"review {review.review_id}, {review.status}: {review.event_count:,} events since {since}")
+    else:
+        _say(f"proposed link {review.review_id}, probability {review.probability:.3f}")
+        _say(f"equal: {review.equal_fields or 'nothing'}; alike: {review.alike_fields or 'nothing'}")
     for name, customer_id in review.identifiers.items():
         _say(f"  {shown(name):<48} {'customer ' + customer_id if customer_id else 'nobody'}")
-    if review.decision:
+    if isinstance(review, Review) and review.decision:
         _say(f"{review.status} by {review.decision.sentence()}, {review.decision.made_by}")
 
 
 @reviews.command()
 def approve(review_id: ReviewId, note: Note = "", by: By = None) -> None:
-    """Say that all strong identifiers of a review are one person."""
+    """Say that all strong identifiers of a review, or of a proposed link, are one person."""
     platform, review = _review(review_id)
-    if review.decision and review.status == "refused":
+    if isinstance(review, Review) and review.decision and review.status == "refused":
         raise DecisionError(f"The review was refused by {review.decision.sentence()}; withdraw that first.")
     _decide(platform, approval(review), note, by)
 
@@ -150,10 +161,10 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else " " for char in text).strip()
 
 
-def _review(review_id: str) -> tuple[Platform, Review]:
+def _review(review_id: str) -> tuple[Platform, Review | Proposal]:
     platform = build_platform()
     with platform.warehouse.open_served() as served:
-        return platform, find_review(served, platform.state.decisions, review_id)
+        return platform, find_review(served, platform.state, review_id)
 
 
 def _decide(platform: Platform, decision: Decision, note: str, by: str | None) -> None:

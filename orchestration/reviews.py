@@ -6,6 +6,8 @@ from datetime import datetime
 from identity.decisions import LINK, REFUSE
 from orchestration.decision_records import Decision, DecisionRecords, Identifier, Recorded
 from orchestration.errors import DecisionError
+from orchestration.proposals import Proposal, open_proposals
+from orchestration.state import State
 from orchestration.warehouse import Connection
 
 # a strong identifier that is blocked or hot is none of the review's
@@ -67,11 +69,15 @@ def read_reviews(served: Connection, decisions: DecisionRecords, prefix: str = "
     ]
 
 
-def find_review(served: Connection, decisions: DecisionRecords, review_id: str) -> Review:
-    """The review with that id, or the one whose id begins so. Raises DecisionError."""
-    found = read_reviews(served, decisions, review_id.strip().lower()) if review_id.strip() else []
+def find_review(served: Connection, state: State, review_id: str) -> Review | Proposal:
+    """The review or proposed link with that id, or the one whose id begins so. Raises DecisionError."""
+    prefix = review_id.strip().lower()
+    found: list[Review | Proposal] = []
+    if prefix:
+        found += read_reviews(served, state.decisions, prefix)
+        found += [each for each in read_proposals(served, state) if each.review_id.startswith(prefix)]
     if len(found) > 1:
-        raise DecisionError(f"{len(found)} reviews begin with {review_id}; write more of the id.")
+        raise DecisionError(f"{len(found)} reviews begin with {prefix}; write more of the id.")
     if not found:
         raise DecisionError(
             f"No review {review_id[:64]!r} waits in the served build; `weft review list` shows those that do."
@@ -79,12 +85,17 @@ def find_review(served: Connection, decisions: DecisionRecords, review_id: str) 
     return found[0]
 
 
-def approval(review: Review) -> Decision:
+def read_proposals(served: Connection, state: State) -> list[Proposal]:
+    """Links that `weft identity propose` proposed and nobody has decided on, the most probable first."""
+    return open_proposals(served, decisions=state.decisions.table(), proposals=state.proposals)
+
+
+def approval(review: Review | Proposal) -> Decision:
     """That all strong identifiers of a review are one person."""
     return Decision(LINK, "review approve", (tuple(review.identifiers),), review.review_id)
 
 
-def refusal(review: Review) -> Decision:
+def refusal(review: Review | Proposal) -> Decision:
     """That events with these strong identifiers join nothing."""
     return Decision(REFUSE, "review refuse", (tuple(review.identifiers),), review.review_id)
 
