@@ -205,7 +205,7 @@ def _rest_of_their_customers(served: Connection, names: Sequence[Identifier]) ->
     unseen = [name for name in names if name not in standings or standings[name].customer_id is None]
     if unseen:
         raise DecisionError(
-            f"{shown(unseen[0])} belongs to no customer in the served build; say --from whom it shall be kept apart."
+            f"{shown(unseen[0])} is no one customer's in the served build; say --from whom it shall be kept apart."
         )
     customers = sorted({str(standing.customer_id) for standing in standings.values()})
     if len(customers) > 1:
