@@ -13,10 +13,11 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from identity.bites import edges, find_bitten, limits
 from identity.components import ABSENT, connect
 from identity.decision_codes import Decided, Links, links_at
 from identity.evidence import Codes, Evidence, Flags, Ints
-from identity.passes import FREE, JOINED, UNLIMITED, Outcome, Walls, decide
+from identity.passes import FREE, JOINED, Outcome, Walls, decide
 from identity.rules import Rules
 
 
@@ -73,13 +74,13 @@ def find_groups(evidence: Evidence, hot_from: Codes, decided: Decided, rules: Ru
     count = evidence.identifier_count
     linked = links_at(decided, evidence, hot_from, date)
     links = linked.pairs
-    component_count, component = connect(*_edges(row, identifier, links), count)
+    component_count, component = connect(*edges(row, identifier, links), count)
     first_place = np.full(count, np.iinfo(np.int32).max, dtype=np.int32)
     first_place[identifier[::-1]] = evidence.pair_place[pairs][::-1]
     seen = np.zeros(count, dtype=bool)
     seen[identifier] = True
 
-    bitten = _bitten(
+    bitten = find_bitten(
         evidence,
         decided,
         rules,
@@ -121,86 +122,6 @@ def find_groups(evidence: Evidence, hot_from: Codes, decided: Decided, rules: Ru
     )
 
 
-def _edges(row: Codes, identifier: Codes, links: tuple[Codes, Codes]) -> tuple[Codes, Codes]:
-    together = row[1:] == row[:-1]
-    left, right = identifier[:-1][together], identifier[1:][together]
-    return np.concatenate((left, links[0])), np.concatenate((right, links[1]))
-
-
-def _bitten(
-    evidence: Evidence,
-    decided: Decided,
-    rules: Rules,
-    *,
-    pairs: tuple[Codes, Codes],
-    links: tuple[Codes, Codes],
-    components: tuple[Codes, int],
-    seen: Flags,
-) -> Flags:
-    """By component, whether a rule may keep something apart in it."""
-    row, identifier = pairs
-    component, component_count = components
-    kinds = len(evidence.types)
-    bitten = np.zeros(component_count, dtype=bool)
-
-    there = seen.copy()
-    there[np.concatenate(links)] = True
-    codes = np.flatnonzero(there & (evidence.type_code < kinds))
-    held = np.bincount(
-        component[codes].astype(np.int64) * kinds + evidence.type_code[codes], minlength=component_count * kinds
-    ).reshape(component_count, kinds)
-    bitten |= (held > _limits(evidence, rules)).any(axis=1)
-
-    strong = evidence.is_strong[identifier]
-    strong_row, strong_identifier = row[strong], identifier[strong]
-    in_row = np.bincount(strong_row, minlength=len(evidence.table))
-    bitten[component[strong_identifier[in_row[strong_row] > rules.review.groups]]] = True
-    for codes_refused in decided.refused:
-        bitten[component[np.fromiter(codes_refused, dtype=np.int64)]] = True
-    bitten |= _walled(decided, component, component_count)
-
-    twice = (held[:, evidence.strong_types] > 1).any(axis=1) & ~bitten
-    if twice.any():
-        bitten[
-            _in_several_cores(evidence, (strong_row, strong_identifier), links, component, there & twice[component])
-        ] = True
-    return bitten
-
-
-def _in_several_cores(
-    evidence: Evidence, strong_pairs: tuple[Codes, Codes], links: tuple[Codes, Codes], component: Codes, inside: Flags
-) -> Ints:
-    """Components among the identifiers `inside` in which two groups of strong identifiers hold the same strong type."""
-    nodes = np.flatnonzero(inside)
-    local = np.full(evidence.identifier_count, ABSENT, dtype=np.int32)
-    local[nodes] = np.arange(len(nodes), dtype=np.int32)
-    row, identifier = strong_pairs
-    here, linked = inside[identifier], inside[links[0]]
-    edges = _edges(row[here], local[identifier[here]], (local[links[0][linked]], local[links[1][linked]]))
-    _, core = connect(*edges, len(nodes))
-    strong, kinds = np.flatnonzero(evidence.is_strong[nodes]), len(evidence.types)
-    kind = evidence.type_code[nodes[strong]]
-    _, one_each = np.unique(core[strong].astype(np.int64) * kinds + kind, return_index=True)
-    held_in = component[nodes[strong[one_each]]].astype(np.int64) * kinds + kind[one_each]
-    several, cores = np.unique(held_in, return_counts=True)
-    found: Ints = several[cores > 1] // kinds
-    return found
-
-
-def _limits(evidence: Evidence, rules: Rules) -> Codes:
-    limits = [rules.limits.get(name, UNLIMITED) for name in evidence.types]
-    return np.array(limits, dtype=np.int32)
-
-
-def _walled(decided: Decided, component: Codes, component_count: int) -> Flags:
-    """By component, whether both sides of a wall are in it."""
-    place = decided.wall.astype(np.int64) * component_count + component[decided.wall_code]
-    both = np.intersect1d(place[decided.wall_side == 0], place[decided.wall_side == 1])
-    walled = np.zeros(component_count, dtype=bool)
-    walled[both % max(component_count, 1)] = True
-    return walled
-
-
 def _rule(
     evidence: Evidence,
     decided: Decided,
@@ -238,7 +159,7 @@ def _rule(
         member=kept,
         kind=kind,
         strong_kind=evidence.strong_types,
-        limit=_limits(evidence, rules),
+        limit=limits(evidence, rules),
         links=(local[links[0][linked]], local[links[1][linked]]),
         walls=_walls(decided, local, len(nodes)),
         refused=_refused(evidence, decided, nodes, start, kept),

@@ -61,9 +61,8 @@ def decide(
     weak_order: Codes,
     most_groups: int,
 ) -> Outcome:
-    """Apply rules 3 to 5. `start` and `member` list the sets in key order, members ascending; `kind` and `limit` are types
-    and their limits; `links` pairs that a decision joins; `refused` sets that a person refused; `weak_order` the weak
-    nodes as rule 5 takes them; sets in more than `most_groups` groups are reviewed."""
+    """Apply rules 3 to 5. `start` and `member` list the sets in key order, members ascending; `kind` and `limit` are types and
+    their limits; `links` pairs that are joined; `weak_order` the weak nodes as rule 5 takes them."""
     is_weak_member = ~strong_kind[kind[member]]
     weak_places = np.flatnonzero(is_weak_member)
     by_node = weak_places[np.argsort(member[weak_places], kind="stable")]
