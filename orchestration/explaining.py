@@ -59,7 +59,7 @@ def explain_pair(
         way = _Teller(served, rules, decisions, component).way(steps or [])
         return Explanation(True, [f"Both are customer {first.customer_id}{_by_way(way)}"], way)
     steps = shortest_path(component.sightings, *ends)
-    said = [f"They are two customers: {_whose(first)} and {_whose(second)}.", *apart]
+    said = [f"They are not one customer: {_whose(shown(one), first)}, {_whose(shown(other), second)}.", *apart]
     if steps is None:
         return Explanation(
             False, [*said, "No event connects them; a customer id of the past does, under which both once were."]
@@ -252,8 +252,8 @@ def _by_way(way: Sequence[Link]) -> str:
     return f", joined in {len(way):,} step{'s' if len(way) > 1 else ''}:" if way else "."
 
 
-def _whose(standing: Standing) -> str:
-    return standing.customer_id or "one that is shared by several"
+def _whose(name: str, standing: Standing) -> str:
+    return f"{name} is {standing.customer_id}" if standing.customer_id else f"{name} is shared by several people"
 
 
 def _periods(served: Connection, standing: Standing) -> list[str]:
