@@ -59,6 +59,7 @@ def test_a_history_in_runs_is_the_history_at_once(seed: int, tmp_path: Path) -> 
     shop = Shop(tmp_path)
     story = live(shop, seed=seed, runs=5)
     assert shop.differences() == {}, story
+    assert not any(shop.misattributed().values()), story
     assert shop.bitten() == {"shared", "review"}
 
 
@@ -69,6 +70,7 @@ def test_many_histories_in_runs_are_the_histories_at_once(seed: int, tmp_path: P
     shop = Shop(tmp_path)
     story = live(shop, seed=seed, runs=8)
     assert shop.differences() == {}, story
+    assert not any(shop.misattributed().values()), story
 
 
 def blind_to_time(folder: Path) -> Path:

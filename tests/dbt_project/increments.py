@@ -23,7 +23,7 @@ from orchestration.settings import Settings
 from orchestration.state import State
 from orchestration.stitching import stitch
 from orchestration.transform import AUDIENCES, CUSTOMERS, DBT_PROJECT, EVIDENCE, PASS_VARS
-from orchestration.warehouse import scalar
+from orchestration.warehouse import Connection, scalar
 
 SCHEMAS = ("identity", "customer_360", "features", "audiences")
 OF_THE_RUN = {"touched_evidence", "touched_orders", "touched_refunds", "touched_customers", "order_evidence"}
@@ -109,6 +109,27 @@ class Shop:
             }
             return {name for name, rows in counts.items() if scalar(connection, f"select count(*) from {rows}")}
 
+    def misattributed(self) -> dict[datetime, dict[int, tuple[str | None, str | None]]]:
+        """By date in use, the events of which the models say another owner than the rule read event by event does: (said, read)."""
+        with self.warehouse.writer() as connection:
+            said = {
+                date: dict(connection.rows(_SAID_AT, [date]))
+                for (date,) in connection.rows("select as_of from control.feature_dates")
+            }
+            [(as_of,)] = connection.rows("select as_of from control.current_run")
+            assert said[as_of] == dict(
+                connection.rows("select landed_seq, customer_id from identity.event_customers")
+            ), "the map of now is not that of the run's own date"
+            read = {date: _owners_at(connection, date) for date in said}
+        return {
+            date: {
+                event: (said[date].get(event), owner)
+                for event, owner in owners.items()
+                if said[date].get(event) != owner
+            }
+            for date, owners in read.items()
+        }
+
     def differences(self) -> dict[str, list[tuple[object, ...]]]:
         """Rows that only the warehouse as it stands has, and rows that only the same models built from nothing have, by table."""
         rebuilt = self.home / "rebuilt.duckdb"
@@ -128,6 +149,49 @@ class Shop:
                     if rows:
                         found.setdefault(table, []).extend((side, *row) for row in rows)
         return found
+
+
+_SAID_AT = """
+    select event_evidence.landed_seq, known_evidence.customer_id
+    from features.known_evidence
+    inner join identity.event_evidence
+        on known_evidence.evidence_id = event_evidence.evidence_id and event_evidence.known_at < known_evidence.as_of
+        and (known_evidence.valid_from is null
+        or (event_evidence.ordered_at >= known_evidence.valid_from and event_evidence.ordered_at < known_evidence.valid_to))
+    where known_evidence.as_of = ?
+"""
+
+
+def _owners_at(connection: Connection, date: datetime) -> dict[int, str | None]:
+    """Whose each event known before a date is: event by event, from the tables of the engine."""
+    known = "known_from <= ? and (known_to is null or ? < known_to)"
+    waiting = {
+        row[0] for row in connection.rows(f"select evidence_id from identity.review_queue where {known}", [date, date])
+    }
+    held: dict[str, list[tuple[str, datetime | None, datetime | None]]] = {}
+    columns = "identifier_id, customer_id, valid_from, valid_to"
+    for identifier, *rest in connection.rows(f"select {columns} from identity.memberships where {known}", [date, date]):
+        held.setdefault(identifier, []).append(tuple(rest))
+    carried: dict[int, list[tuple[bool, int, str, str]]] = {}
+    for event, *identifier in connection.rows(
+        "select landed_seq, not is_strong, priority, identifier_value, identifier_id "
+        "from identity.event_identifiers inner join control.identifier_types using (identifier_type)"
+    ):
+        carried.setdefault(event, []).append(tuple(identifier))
+    found: dict[int, str | None] = {}
+    for event, evidence, at in connection.rows(
+        "select landed_seq, evidence_id, ordered_at from identity.event_evidence where known_at < ?", [date]
+    ):
+        owned = [each for each in sorted(carried.get(event, [])) if each[3] in held]
+        strong = [each for each in owned if not each[0] and evidence not in waiting]
+        own = [each for each in owned if each[0] and held[each[3]][0][1] is None]
+        shared = [each for each in owned if each[0] and held[each[3]][0][1] is not None]
+        first = (strong or own or shared or [None])[0]
+        periods = held[first[3]] if first else []
+        [found[event]] = [
+            customer for customer, since, until in periods if since is None or since <= at < (until or since)
+        ] or [None]
+    return found
 
 
 def _tables(native: duckdb.DuckDBPyConnection) -> list[str]:
