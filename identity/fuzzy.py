@@ -19,7 +19,7 @@ from scipy.sparse.csgraph import connected_components
 
 from identity.average_link import Grouping, average_link
 from identity.contacts import EXACT_KEYS, MIN_PAIRS, blocks, key_codes, normalise_contacts, without_large_blocks
-from identity.fuzzy_training import Patterns, Trained, train
+from identity.fuzzy_training import Patterns, Trained, could_be_one, train
 from identity.tables import IdentityError
 
 JOIN_ABOVE: Final = 0.3
@@ -192,6 +192,7 @@ def _score(splink: Any, written: pa.Table, keys: dict[str, np.ndarray], total: i
         "select least(unique_id_l, unique_id_r) as lower_id, greatest(unique_id_l, unique_id_r) as upper_id, "
         f"match_probability, {levels} from {predicted.physical_name} order by 1, 2"
     ).as_pyarrow_table()
+    answer = answer.filter(pa.array(could_be_one(fields, _matrix(answer, fields))))
     return _pairs(answer, fields, [len(levels) - 1 for levels in u]), int(patterns.pairs.sum()), trained.prior
 
 
@@ -221,8 +222,9 @@ def _levels(field: str, given: set[str]) -> list[dict[str, Any]]:
     elif field == "postcode":
         alike += [f"{edits} <= 1", f"left({left}, 3) = left({right}, 3) or {edits} <= 2"]
     elif field == "email":
+        # no looser level: addresses are made of names, so two of one name are alike without being one person's
         mailbox = "split_part({}, '@', 1)"
-        alike += [f"{mailbox.format(left)} = {mailbox.format(right)}", f"{edits} <= 2", f"{likeness} >= 0.88"]
+        alike += [f"{mailbox.format(left)} = {mailbox.format(right)}", f"{edits} <= 2"]
     elif field in EDITED:
         alike += [f"{edits} <= 1", f"{edits} <= 2"]
     elif field in WORDED:
