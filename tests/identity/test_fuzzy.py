@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tempfile
 
 import numpy as np
 import pyarrow as pa
@@ -91,6 +92,17 @@ def test_the_answer_is_the_same_twice_and_in_whatever_order_the_contacts_come():
     order = np.random.default_rng(1).permutation(len(rows))
     shuffled = match_contacts(contacts([rows[place] for place in order]))
     assert {frozenset((order[a], order[b])) for a, b in _pairs(shuffled)} == {frozenset(pair) for pair in _pairs(first)}
+
+
+@needs_splink
+def test_pairs_kept_in_files_give_the_same_answer(monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    table = contacts(duplicated(PEOPLE))
+    in_memory = match_contacts(table)
+    monkeypatch.setattr(fuzzy, "PAIRS_IN_MEMORY", 0)
+    in_files = match_contacts(table)
+    assert in_files.pairs.equals(in_memory.pairs) and in_files.groups.tolist() == in_memory.groups.tolist()
+    assert not list(tmp_path.iterdir())
 
 
 def _pairs(matches: fuzzy.Matches) -> list[tuple[int, int]]:
