@@ -5,6 +5,7 @@
     identity.explain               the way of events between two identifiers, and where a rule closes it
     identity.rules.load_rules      the YAML file that analysts edit -> Rules
     identity.normalise.normalise   one value as a shop gives it -> the value identifiers are compared by (stdlib only)
+    identity.fuzzy.match_contacts  contacts -> pairs that may be one person, with a probability (an extra: Splink)
     identity.tables                the columns of every table that goes in or comes out
 
 Nothing is imported here, so that `identity.normalise` stays as light as it is promised to be.

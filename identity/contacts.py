@@ -46,6 +46,9 @@ MIN_PAIRS: Final = 1_000_000
 PAIRS_PER_CONTACT: Final = 100
 """Pairs that one run may compare, for each contact."""
 
+MOST_PAIRS: Final = 50_000_000
+"""Pairs that one run may compare in all; a million take some 15 CPU seconds."""
+
 KEYS: Final[tuple[tuple[str, ...], ...]] = (
     ("national_id",),
     ("email",),
@@ -218,7 +221,7 @@ def blocks(contacts: pa.Table) -> dict[str, np.ndarray]:
 
     A key whose blocks are too large in sum is used on its smaller blocks only.
     """
-    affordable = max(MIN_PAIRS, PAIRS_PER_CONTACT * contacts.num_rows)
+    affordable = min(max(MIN_PAIRS, PAIRS_PER_CONTACT * contacts.num_rows), MOST_PAIRS)
     chosen: dict[str, np.ndarray] = {}
     for key, codes in key_codes(contacts, KEYS):
         largest = LARGEST_BLOCK

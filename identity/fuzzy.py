@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import dataclass
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import numpy as np
@@ -18,8 +19,17 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from identity.average_link import Grouping, average_link
-from identity.contacts import EXACT_KEYS, MIN_PAIRS, blocks, key_codes, normalise_contacts, without_large_blocks
-from identity.fuzzy_training import Patterns, Trained, train
+from identity.comparisons import comparisons
+from identity.contacts import (
+    EXACT_KEYS,
+    MIN_PAIRS,
+    blocks,
+    key_codes,
+    normalise_contacts,
+    pair_count,
+    without_large_blocks,
+)
+from identity.fuzzy_training import Patterns, Trained, could_be_one, train
 from identity.tables import IdentityError
 
 JOIN_ABOVE: Final = 0.3
@@ -30,6 +40,9 @@ LARGEST_PERSON: Final = 50
 
 KEPT_PROBABILITY: Final = 0.01
 """A pair below this counts as one that was never compared."""
+
+PAIRS_IN_MEMORY: Final = 5_000_000
+"""Splink keeps about 1 KB a compared pair; more pairs than this are kept in files of a temporary folder."""
 
 RANDOM_PAIRS: Final = 300_000
 """Pairs at random on which it is counted how often people agree by chance. Equal values are weighed by their own frequency."""
@@ -46,11 +59,6 @@ PAIRS: Final = pa.schema(
     ]
 )
 """One row per pair of contacts (places in the table, left < right) that may be one person; equal, alike: names of fields."""
-
-NAMES: Final = ("given_name", "family_name")
-EDITED: Final = ("phone", "national_id")
-WORDED: Final = ("street", "district", "city")
-JUST_EQUAL: Final = ("street_number", "region", "gender", "job_title")
 
 
 class MissingSplinkError(IdentityError):
@@ -77,7 +85,7 @@ def match_contacts(contacts: pa.Table, *, join_above: float = JOIN_ABOVE, max_si
         raise IdentityError(
             f"join_above must be between 0 and 1 and max_size at least 1, not {join_above} and {max_size}."
         )
-    linker = _import_splink()
+    splink = _import_splink()
     written, keys = normalise_contacts(contacts), {}
     rows, total = contacts.num_rows, contacts.num_rows * (contacts.num_rows - 1) // 2
     with_everybody = total <= MIN_PAIRS
@@ -85,7 +93,10 @@ def match_contacts(contacts: pa.Table, *, join_above: float = JOIN_ABOVE, max_si
         keys = blocks(written)
     if not written.num_columns or total == 0 or not (with_everybody or keys):
         return Matches(PAIRS.empty_table(), np.arange(rows, dtype=np.int64), 0, 0, 0.0)
-    scored, compared, prior = _score(linker, written, keys, total)
+    pairs = sum(pair_count(codes) for codes in keys.values()) if keys else total
+    with TemporaryDirectory(prefix="weft-fuzzy-") as folder:
+        in_files = {"materialisation": "parquet", "materialisation_dir": folder} if pairs > PAIRS_IN_MEMORY else {}
+        scored, compared, prior = _score(splink, splink.DuckDBAPI(**in_files), written, keys, total)
     left, right = scored["left"].to_numpy(), scored["right"].to_numpy()
     grouping = average_link(
         rows, left, right, scored["probability"].to_numpy(), threshold=join_above, max_size=max_size
@@ -157,12 +168,13 @@ def _import_splink() -> Any:
     return splink
 
 
-def _score(splink: Any, written: pa.Table, keys: dict[str, np.ndarray], total: int) -> tuple[pa.Table, int, float]:
+def _score(
+    splink: Any, database: Any, written: pa.Table, keys: dict[str, np.ndarray], total: int
+) -> tuple[pa.Table, int, float]:
     """The pairs above KEPT_PROBABILITY, how many pairs were compared, and the prior."""
     columns = {"unique_id": pa.array(np.arange(written.num_rows, dtype=np.int64))}
     columns |= {field: written.column(field) for field in written.column_names}
     columns |= {f"key_{name}": pa.array(codes, mask=codes < 0) for name, codes in keys.items()}
-    database = splink.DuckDBAPI()
     database.duckdb_con.execute("set enable_progress_bar = false")
     table = database.register(pa.table(columns))
     settings = splink.SettingsCreator(
@@ -192,48 +204,8 @@ def _score(splink: Any, written: pa.Table, keys: dict[str, np.ndarray], total: i
         "select least(unique_id_l, unique_id_r) as lower_id, greatest(unique_id_l, unique_id_r) as upper_id, "
         f"match_probability, {levels} from {predicted.physical_name} order by 1, 2"
     ).as_pyarrow_table()
+    answer = answer.filter(pa.array(could_be_one(fields, _matrix(answer, fields))))
     return _pairs(answer, fields, [len(levels) - 1 for levels in u]), int(patterns.pairs.sum()), trained.prior
-
-
-def comparisons(fields: list[str]) -> list[dict[str, Any]]:
-    """What Splink compares of these fields, and in which levels: equal, alike in one way or another, different."""
-    given = set(fields)
-    return [
-        {"output_column_name": field, "comparison_levels": _levels(field, given)}
-        for field in fields
-        if field in {*NAMES, "birth_date", "postcode", "email", *EDITED, *WORDED, *JUST_EQUAL}
-    ]
-
-
-def _levels(field: str, given: set[str]) -> list[dict[str, Any]]:
-    left, right = f"{field}_l", f"{field}_r"
-    edits = f"damerau_levenshtein({left}, {right})"
-    likeness = f"jaro_winkler_similarity({left}, {right})"
-    alike: list[str] = []
-    if field in NAMES:
-        other = NAMES[1 - NAMES.index(field)]
-        if other in given:
-            alike.append(f"{left} = {other}_r or {other}_l = {right}")
-        alike += [f"{likeness} >= 0.92", f"{likeness} >= 0.8"]
-    elif field == "birth_date":
-        days = f"abs(try_cast({left} as date) - try_cast({right} as date))"
-        alike += [f"{edits} <= 1", f"{edits} <= 2", f"{days} <= 366", f"{days} <= 3660"]
-    elif field == "postcode":
-        alike += [f"{edits} <= 1", f"left({left}, 3) = left({right}, 3) or {edits} <= 2"]
-    elif field == "email":
-        mailbox = "split_part({}, '@', 1)"
-        alike += [f"{mailbox.format(left)} = {mailbox.format(right)}", f"{edits} <= 2", f"{likeness} >= 0.88"]
-    elif field in EDITED:
-        alike += [f"{edits} <= 1", f"{edits} <= 2"]
-    elif field in WORDED:
-        alike += [f"{likeness} >= 0.9", f"{likeness} >= 0.8"]
-    return [
-        {"sql_condition": f"{left} is null or {right} is null", "label_for_charts": "missing", "is_null_level": True},
-        # a rare name that is equal says more than a frequent one
-        {"sql_condition": f"{left} = {right}", "label_for_charts": "equal", "tf_adjustment_column": field},
-        *({"sql_condition": condition, "label_for_charts": f"alike {place}"} for place, condition in enumerate(alike)),
-        {"sql_condition": "ELSE", "label_for_charts": "different"},
-    ]
 
 
 def _observed(comparison: dict[str, Any]) -> list[dict[str, Any]]:

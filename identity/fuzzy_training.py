@@ -29,6 +29,12 @@ SESSIONS: Final[tuple[tuple[str, ...], ...]] = (
 PRIOR_MATCHES: Final = 20
 """Weight of the plausible match beside those found."""
 
+OWN: Final[dict[str, int]] = {"given_name": 2, "birth_date": 4, "email": 1, "phone": 2, "national_id": 2}
+"""Fields that are a person's own, and the level from which two values of them agree. The others a household shares."""
+
+DIFFERENT_PEOPLE: Final = 2
+"""Two contacts that differ in so many more of these than they agree in are of two people, whatever household they share."""
+
 ROUNDS: Final = 100
 STEADY: Final = 1e-6
 
@@ -50,6 +56,18 @@ class Trained:
     prior: float
 
 
+def could_be_one(fields: Sequence[str], levels: np.ndarray) -> np.ndarray:
+    """A flag per pattern: what is a person's own does not speak against it.
+
+    Those of one household agree in everything else, and are so many that the latent class would be 'the same household'.
+    """
+    against = np.zeros(len(levels), dtype=np.int64)
+    for place, field in enumerate(fields):
+        if field in OWN:
+            against += (levels[:, place] >= 0).astype(np.int64) - 2 * (levels[:, place] >= OWN[field])
+    return np.asarray(against < DIFFERENT_PEOPLE)
+
+
 def plausible(levels: int) -> np.ndarray:
     """How two contacts of one person are expected to agree before anything is learned."""
     if levels < 3:
@@ -59,20 +77,22 @@ def plausible(levels: int) -> np.ndarray:
 
 def train(patterns: Patterns, u: Sequence[np.ndarray], total_pairs: int) -> Trained:
     """Learn m and the prior. u: per field, the share of random pairs at each level; total_pairs: of all contacts."""
+    possible = could_be_one(patterns.fields, patterns.levels)
     starting = [plausible(len(levels)) for levels in u]
     counted = [np.zeros(len(levels)) for levels in u]
     for session in SESSIONS:
         if not set(session) <= set(patterns.fields):
             continue
         known = [patterns.fields.index(field) for field in session]
-        equal = np.all([patterns.levels[:, place] == len(u[place]) - 1 for place in known], axis=0)
+        equal = possible & np.all([patterns.levels[:, place] == len(u[place]) - 1 for place in known], axis=0)
         free = [place for place in range(len(u)) if place not in known]
         if equal.any() and free:
             found = _session(patterns.levels[equal], patterns.pairs[equal], u, starting, free)
             for place, counts in found.items():
                 counted[place] += counts
     m = [_smoothed(counts, start) for counts, start in zip(counted, starting, strict=True)]
-    return Trained(m, _prior(patterns, u, m, total_pairs))
+    likely = Patterns(patterns.fields, patterns.levels[possible], patterns.pairs[possible])
+    return Trained(m, _prior(likely, u, m, total_pairs))
 
 
 def _session(

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tempfile
 
 import numpy as np
 import pyarrow as pa
@@ -91,6 +92,17 @@ def test_the_answer_is_the_same_twice_and_in_whatever_order_the_contacts_come():
     order = np.random.default_rng(1).permutation(len(rows))
     shuffled = match_contacts(contacts([rows[place] for place in order]))
     assert {frozenset((order[a], order[b])) for a, b in _pairs(shuffled)} == {frozenset(pair) for pair in _pairs(first)}
+
+
+@needs_splink
+def test_pairs_kept_in_files_give_the_same_answer(monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    table = contacts(duplicated(PEOPLE))
+    in_memory = match_contacts(table)
+    monkeypatch.setattr(fuzzy, "PAIRS_IN_MEMORY", 0)
+    in_files = match_contacts(table)
+    assert in_files.pairs.equals(in_memory.pairs) and in_files.groups.tolist() == in_memory.groups.tolist()
+    assert not list(tmp_path.iterdir())
 
 
 def _pairs(matches: fuzzy.Matches) -> list[tuple[int, int]]:
@@ -195,3 +207,46 @@ def test_a_set_with_hardly_any_duplicates_is_not_made_up_into_people(duplicates)
     matches = match_contacts(table.take(chosen))
     found = {(people[chosen[a]], people[chosen[b]]) for a, b in _pairs(matches)}
     assert len(found) == duplicates and all(one == other for one, other in found)
+
+
+def _shop(*, with_birth_dates: bool, in_households: bool, duplicates: int) -> tuple[pa.Table, list[int]]:
+    """2,000 people of few names whose addresses are made of them, some in households; some once more with another e-mail."""
+    random = np.random.default_rng(4)
+    given = [start + end for start in ("an", "be", "cla", "do", "el", "fi") for end in ("na", "rt", "la", "ris", "vin")]
+    family = [
+        start + end
+        for start in ("mul", "schmi", "web", "kra", "bau", "wag")
+        for end in ("ler", "dt", "mer", "ner", "ski")
+    ]
+    rows: list[dict[str, str | None]] = []
+    people: list[int] = []
+    while len(rows) < 2_000:
+        name, street = random.choice(family), f"{random.integers(10**6)} street"
+        for _ in range(random.integers(2, 5) if in_households else 1):
+            first, born = (
+                random.choice(given),
+                f"{random.integers(1940, 2008)}-0{random.integers(1, 10)}-{random.integers(10, 29)}",
+            )
+            row = {
+                "given_name": first,
+                "family_name": name,
+                "email": f"{first}.{name}-{random.integers(10**6)}@x.example",
+            }
+            row |= {"phone": f"+49{random.integers(10**9, 10**10)}", "city": f"city {len(rows) % 12}"}
+            row |= {"birth_date": born} if with_birth_dates else {}
+            rows.append(row | ({"street": street} if in_households else {}))
+            people.append(len(people))
+    for place in random.permutation(len(rows))[:duplicates].tolist():
+        rows.append(rows[place] | {"email": f"{random.integers(10**6)}@other.example"})
+        people.append(place)
+    return pa.table({name: pa.array([row[name] for row in rows], text) for name in rows[0]}), people
+
+
+@needs_splink
+@pytest.mark.parametrize("in_households", [False, True], ids=["strangers", "households"])
+@pytest.mark.parametrize("duplicates", [0, 100])
+def test_neither_namesakes_nor_families_are_proposed_as_one_person(in_households, duplicates):
+    table, people = _shop(with_birth_dates=True, in_households=in_households, duplicates=duplicates)
+    found = _pairs(match_contacts(table))
+    right = sum(people[one] == people[other] for one, other in found)
+    assert right >= 0.95 * duplicates and len(found) - right <= 10
