@@ -92,6 +92,7 @@ def encode(
     """Encode the four tables (already conformed). Cost: n log n in evidence, linear in identifiers and pairs."""
     given = len(identifiers)
     identifiers, decided = _with_decided(identifiers, decisions)
+    identifiers = identifiers.combine_chunks()  # or every look at a few of them would put the chunks together
     kinds = sorted(rules.identifier_types.items(), key=lambda item: item[1].priority)
     types = tuple(name for name, _ in kinds)
     type_code = _type_codes(identifiers, types)

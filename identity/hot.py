@@ -41,10 +41,13 @@ def find_hot(evidence: Evidence, rules: Rules, *, date_count: int) -> HotIdentif
     strong = [other for other, name in enumerate(evidence.types) if rules.identifier_types[name].is_strong]
     allowed = {other: _allowed(evidence, rules, evidence.types[other]) for other in strong}
     pair_type = evidence.type_code[evidence.pair_identifier]
-    # few are seen with more values of all types together than of any one type is allowed: only they are looked at by type
-    least = np.minimum.reduce(list(allowed.values())) if allowed else np.empty(0, dtype=np.int64)
-    crowded = _crowded(evidence, np.arange(len(pair_type)), evidence.is_strong[evidence.pair_identifier], least)
-    pairs = np.flatnonzero(crowded[evidence.pair_identifier])
+    # with how many values an identifier can have been seen at most, whatever their type: few need to be looked at by type
+    most = np.zeros(len(evidence.table), dtype=np.int64)
+    for other in strong:
+        np.maximum(most, _per_evidence(evidence, pair_type == other), out=most)
+    bound = np.bincount(evidence.pair_identifier, weights=most[evidence.pair_row], minlength=evidence.identifier_count)
+    least = np.minimum.reduce([*allowed.values(), np.full(evidence.identifier_count, np.iinfo(np.int64).max)])
+    pairs = np.flatnonzero((bound > least)[evidence.pair_identifier])
     for other in strong if len(pairs) else []:
         of_type, name = pair_type == other, evidence.types[other]
         for candidates in _slices(evidence, pairs, of_type, allowed[other]):
@@ -64,18 +67,12 @@ def _per_evidence(evidence: Evidence, of_type: Flags) -> Ints:
     return np.bincount(evidence.pair_row[of_type], minlength=len(evidence.table))
 
 
-def _crowded(evidence: Evidence, pairs: Ints, of_type: Flags, allowed: Ints) -> Flags:
-    """Identifiers of `pairs` whose evidence holds more values of the type than allowed, counting repeats and themselves."""
-    if not len(allowed):
-        return np.zeros(evidence.identifier_count, dtype=bool)
-    seen = _per_evidence(evidence, of_type)[evidence.pair_row[pairs]]
-    bound = np.bincount(evidence.pair_identifier[pairs], weights=seen, minlength=evidence.identifier_count)
-    return np.asarray(bound > allowed)
-
-
 def _slices(evidence: Evidence, pairs: Ints, of_type: Flags, allowed: Ints) -> list[Ints]:
     """Pairs of identifiers that may be hot, cut between identifiers into slices that expand to a bounded number."""
-    pairs = pairs[_crowded(evidence, pairs, of_type, allowed)[evidence.pair_identifier[pairs]]]
+    # their evidence holds more values of the type than allowed, counting repeats and themselves
+    seen = _per_evidence(evidence, of_type)[evidence.pair_row[pairs]]
+    bound = np.bincount(evidence.pair_identifier[pairs], weights=seen, minlength=evidence.identifier_count)
+    pairs = pairs[(bound > allowed)[evidence.pair_identifier[pairs]]]
     pairs = pairs[np.argsort(evidence.pair_identifier[pairs], kind="stable")]
     if not len(pairs):
         return []
