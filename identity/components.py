@@ -59,4 +59,18 @@ def find_components(
     left = np.concatenate((at[:-1][beside], holder[:-1][same], node[links[0]]))
     right = np.concatenate((at[1:][beside], holder[1:][same], node[links[1]]))
     _, together = connect(left, right, count + len(once))
-    return np.where(node != ABSENT, together[node], ABSENT).astype(np.int32)
+    return _numbered_in_order(np.where(node != ABSENT, together[node], ABSENT))
+
+
+def _numbered_in_order(component: Codes) -> Codes:
+    """Components by their first identifier: the same numbers whatever order the warehouse gives its rows in."""
+    held = np.flatnonzero(component != ABSENT)
+    numbers, place = component[held], np.arange(len(held))
+    first = np.zeros(int(numbers.max(initial=ABSENT)) + 1, dtype=np.int64)
+    first[numbers[::-1]] = place[::-1]
+    opens = first[numbers] == place
+    number = np.zeros(len(first), dtype=np.int32)
+    number[numbers[opens]] = np.arange(np.count_nonzero(opens), dtype=np.int32)
+    ordered = np.full(len(component), ABSENT, dtype=np.int32)
+    ordered[held] = number[numbers]
+    return ordered
