@@ -21,7 +21,7 @@ from orchestration.resources import Platform, build_platform
 from orchestration.state import utc_now
 from orchestration.warehouse import scalar
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 ANNA, BERT, FAMILY = "phone:+491711111111", "phone:+491722222222", "email:family@shop.example"
 

@@ -218,3 +218,24 @@ def test_a_chain_of_ten_thousand_is_walked(length: int) -> None:
     broken = replace(chain, in_review=places == 5_000)
     assert joining_path(broken, 0, length) is None
     assert [step.row for step in shortest_path(broken, 0, length) or [] if not step.is_open] == [5_000]
+
+
+def test_weak_identifiers_that_joined_nothing_are_joined_only_by_one_that_did() -> None:
+    refused, other_refused, accepted, last = range(4)
+    sets = [(refused, other_refused), (refused, accepted), (accepted, last)]
+    none = np.zeros(4, dtype=bool)
+    given = Sightings(
+        pair_row=np.repeat(np.arange(3, dtype=np.int64), 2),
+        pair_identifier=np.array(sets, dtype=np.int64).ravel(),
+        is_aside=np.zeros(6, dtype=bool),
+        is_strong=none,
+        is_shared=none,
+        refused_beside_strong=none,
+        refused_beside_weak=np.array([True, True, False, False]),
+        in_review=np.zeros(3, dtype=bool),
+        link=np.empty(0, dtype=np.int64),
+        link_identifier=np.empty(0, dtype=np.int64),
+    )
+    assert joining_path(given, refused, other_refused) is None
+    assert [step.row for step in joining_path(given, refused, last) or []] == [1, 2]
+    assert [step.row for step in joining_path(given, last, refused) or []] == [2, 1]

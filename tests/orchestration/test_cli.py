@@ -47,7 +47,22 @@ def test_a_setting_that_cannot_be_used_is_named(tmp_path: Path) -> None:
 def test_help_reads_like_a_table_of_contents(tmp_path: Path) -> None:
     result = weft(tmp_path, "--help")
     assert result.returncode == 0
-    for command in ("simulate", "import", "build", "run", "demo", "up", "status", "audience", "model"):
+    commands = (
+        "simulate",
+        "import",
+        "build",
+        "run",
+        "demo",
+        "up",
+        "status",
+        "why",
+        "link",
+        "forbid",
+        "split",
+        "review",
+        "identity",
+    )
+    for command in (*commands, "audience", "model"):
         assert f" {command} " in result.stdout
 
 
