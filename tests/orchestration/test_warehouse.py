@@ -147,6 +147,18 @@ def _build(warehouse: Warehouse, number: int) -> None:
         mark_build_whole(connection, f"build-{number}")
 
 
+def test_a_table_of_many_pieces_is_written_whole(warehouse: Warehouse) -> None:
+    columns = {"name": "varchar", "number": "bigint"}
+    pieces = [pa.table({"name": [f"n{each}"] * 7, "number": [each] * 7}) for each in range(3)]
+    empty = pieces[0].schema.empty_table()
+    with warehouse.writer() as connection:
+        write_table(connection, "raw.pieces", pa.concat_tables([empty, pieces[0], empty, *pieces[1:], empty]), columns)
+        write_table(connection, "raw.pieces", empty, columns, append=True)
+        assert sorted(connection.rows("select name, number from raw.pieces")) == [
+            (f"n{each}", each) for each in range(3) for _ in range(7)
+        ]
+
+
 def test_a_null_alone_in_its_row_comes_back(warehouse: Warehouse) -> None:
     with warehouse.writer() as connection:
         given = connection.arrow(
