@@ -27,8 +27,8 @@ check: install ## Lint, types, SQL style, import rules
 	$(BIN)/lint-imports
 	$(BIN)/sqlfluff lint dbt_project/models dbt_project/tests --disable-progress-bar
 
-test: install ## The whole suite against real components
-	$(BIN)/pytest
+test: install ## The whole suite against real components, a file a process
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
 
 demo: install ## 200,000 simulated events through all four stages, then a report
 	$(BIN)/weft demo

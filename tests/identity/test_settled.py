@@ -264,6 +264,16 @@ def test_an_anonymous_id_that_a_login_took_over_stays_with_the_login_when_the_co
     }
 
 
+def test_a_cookie_seen_with_both_sides_of_a_wall_is_shared() -> None:
+    history = [seen(1, "cookie:1 email:anna"), seen(2, "cookie:1 phone:7")]
+    assert _together(_run(history), ANNA, ("phone", "7"), COOKIE)
+    apart = _run(history, wall("email:anna", "phone:7"))
+    assert set(_shared(apart)) == {COOKIE}
+    told = _run(history, wall("email:anna", "phone:7"), link("email:anna cookie:1"))
+    assert _together(told, ANNA, COOKIE)
+    assert not _together(told, ANNA, ("phone", "7"))
+
+
 def test_a_cookie_above_the_limit_is_shared() -> None:
     rules = load_rules()
     rules = rules.model_copy(update={"limits": {**rules.limits, "anonymous_id": 2}})

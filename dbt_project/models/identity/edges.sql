@@ -45,12 +45,13 @@ walls as (
 
 reasons as (
     select
-        one.identifier_id as one_id,
-        other.identifier_id as other_id,
+        pairs.identifier_id_a as one_id,
+        pairs.identifier_id_b as other_id,
         1 as reason
-    from walls as one
-    inner join walls as other on one.decision_seq = other.decision_seq
-    where one.side = 0 and other.side = 1
+    from pairs
+    inner join walls as one on pairs.identifier_id_a = one.identifier_id
+    inner join walls as other
+        on pairs.identifier_id_b = other.identifier_id and one.decision_seq = other.decision_seq and one.side <> other.side
     union all
     select
         set_aside.identifier_id as one_id,
