@@ -28,7 +28,7 @@ check: install ## Lint, types, SQL style, import rules
 	$(BIN)/sqlfluff lint dbt_project/models dbt_project/tests --disable-progress-bar
 
 test: install ## The whole suite against real components, a file a process
-	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 demo: install ## 200,000 simulated events through all four stages, then a report
 	$(BIN)/weft demo

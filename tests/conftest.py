@@ -25,6 +25,12 @@ os.environ |= {"WEFT_HOME": str(HOME), "WEFT_INSTALLATION_SALT": "tests"}
 ENVIRONMENT = dict(os.environ)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests come first: where every core takes a file at a time, the last ones should be short."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(autouse=True, scope="module")
 def _environment_of_a_module() -> Iterator[None]:
     """Every module starts in the same environment: what definitions export when they are imported, or a pass of another module, would

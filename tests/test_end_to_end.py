@@ -28,6 +28,8 @@ from orchestration.state import utc_now
 from orchestration.transform import DBT, DBT_PROJECT, audience_definitions, read_manifest
 from orchestration.warehouse import first_row, row_count, scalar
 
+pytestmark = pytest.mark.slow
+
 EVENTS = 20_000
 
 

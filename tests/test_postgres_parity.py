@@ -27,6 +27,8 @@ from orchestration.transform import AUDIENCES, dbt_build
 from orchestration.truth import load_truth
 from orchestration.warehouse import Connection, scalar, tables_of, write_table
 
+pytestmark = pytest.mark.slow
+
 WEFT = str(Path(sys.executable).with_name("weft"))
 CONFIG = SimulationConfig(events=8_000, seed=5)
 COMPARED = ("raw", "truth", "staging", "identity", "customer_360", "features", "predictions", "audiences")
