@@ -66,8 +66,8 @@ def run_dbt(settings: Settings, arguments: Sequence[str], *, quiet: bool = False
 
 
 def manifest_path() -> Path:
-    """dbt's description of the project, written by every dbt command."""
-    return DBT_PROJECT / "target" / "manifest.json"
+    """Weft's own copy of dbt's description of the project: dbt's is half written while any dbt command runs, an analyst's too."""
+    return DBT_PROJECT / "target" / "weft_manifest.json"
 
 
 def audience_definitions(manifest: dict[str, Any]) -> list[AudienceDefinition]:
@@ -83,7 +83,7 @@ def audience_definitions(manifest: dict[str, Any]) -> list[AudienceDefinition]:
 
 
 def read_manifest() -> dict[str, Any]:
-    """The manifest that the last dbt command wrote."""
+    """The manifest that was prepared last."""
     manifest: dict[str, Any] = json.loads(manifest_path().read_text(encoding="utf-8"))
     return manifest
 
@@ -95,8 +95,10 @@ def prepare_manifest(settings: Settings) -> Path:
         write_exposures()
         manifest = manifest_path()
         if not manifest.exists() or manifest.stat().st_mtime < _last_edit():
-            run_dbt(settings, ["parse"], quiet=True)
-            manifest.touch()
+            parsed = DBT_PROJECT / "target" / "parsed"
+            run_dbt(settings, ["parse", "--target-path", str(parsed)], quiet=True)
+            (parsed / manifest.name).write_bytes((parsed / "manifest.json").read_bytes())
+            (parsed / manifest.name).replace(manifest)
     return manifest
 
 

@@ -62,6 +62,8 @@ def _kill_builds(tmp_path: Path, *, kills: int) -> None:
             # spread over the whole build, its first half (Python starting up) thinned out
             moment = duration * (0.3 + 0.7 * (kill + dice.random()) / kills)
             _weft_killed_after(home, moment, "build", "--as-of", "2026-03-02")
+        # a kill between the last step and the next look leaves a whole build that nobody has seen yet
+        reads.wait_for_a_fresh_one()
         assert warehouse.served_build() == served or reads.of_other_builds(served)
         _weft(home, "build", "--as-of", "2026-03-02")
     assert reads.torn == 0
@@ -93,6 +95,13 @@ class _Reads:
     count: int = 0
     torn: int = 0
     builds: set[str] = field(default_factory=set)
+    looked: threading.Event = field(default_factory=threading.Event)
+
+    def wait_for_a_fresh_one(self) -> None:
+        """Until a look has ended that began after this call: the first to end may have begun before."""
+        for _ in range(2):
+            self.looked.clear()
+            assert self.looked.wait(60)
 
     def of_other_builds(self, build: str | None) -> bool:
         """A kill after the last step: that build was whole and is served."""
@@ -109,6 +118,7 @@ def _polling(warehouse: DuckDBWarehouse) -> Iterator[_Reads]:
                 reads.count += 1
                 reads.torn += not scalar(served, WHOLE)
                 reads.builds.add(_path_of(served))
+            reads.looked.set()
 
     reader = threading.Thread(target=look)
     reader.start()
