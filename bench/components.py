@@ -10,10 +10,9 @@ import duckdb
 import numpy as np
 import pandas as pd  # noqa: F401  (pyarrow imports it at its first array; imports are in nobody's time)
 import pyarrow as pa
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from bench.comparison import Comparison, Ratio
+from bench.dictionary import CODES, EDGES, connect_by_dictionary
 from bench.harness import BenchError, Contender, Facts, Run
 from bench.pairs import NAME_PAIRS, pair_codes
 from orchestration.connected import connect_new_pairs, connect_pairs
@@ -23,15 +22,6 @@ WHOLE, CONNECTED = "pairs.duckdb", "connected.duckdb"
 """What was prepared: all pairs; and the first 99 % of them connected, the rest in table `fresh`."""
 NEW_SHARE = 100
 
-CODES = """
-    create temp table codes as
-    select identifier, cast(row_number() over () - 1 as integer) as code
-    from (select a as identifier from pairs union select b from pairs)
-"""
-EDGES = """
-    select distinct one.code as a, other.code as b
-    from pairs inner join codes as one on pairs.a = one.identifier inner join codes as other on pairs.b = other.identifier
-"""
 SHAPE = "select sum(members), count(*), sum(members * members) from (select count(*) as members from components group by component)"
 
 
@@ -72,16 +62,7 @@ def dictionary_and_scipy(run: Run) -> Facts:
     """Dictionary encoding by joins in DuckDB, SciPy's components, identifiers with their component written back."""
     with _warehouse(run, WHOLE) as native:
         with run.clock.running():
-            native.execute(CODES)
-            edges = native.execute(EDGES).fetchnumpy()
-            [[count]] = native.execute("select count(*) from codes").fetchall()
-            graph = coo_array((np.ones(len(edges["a"]), np.int8), (edges["a"], edges["b"])), shape=(count, count))
-            _, label = connected_components(graph.tocsr(), directed=False)
-            native.register("labels", pa.table({"code": np.arange(count, dtype=np.int32), "component": label}))
-            native.execute(
-                "create table components as select identifier, component from codes inner join labels using (code)"
-            )
-            native.execute("checkpoint")
+            connect_by_dictionary(native)
         return _found(native)
 
 

@@ -6,13 +6,10 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 import duckdb
-import numpy as np
 import pandas as pd  # noqa: F401  (pyarrow imports it at its first array; imports are in nobody's time)
-import pyarrow as pa
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from bench.comparison import Comparison, Ratio
+from bench.dictionary import connect_by_dictionary
 from bench.evidence import ARRIVED, DECISIONS, HELD_BACK, PEOPLE_PER_SET, SETS, SHARE, SHARE_BITTEN, TABLES
 from bench.harness import Contender, Facts, Run
 from identity import tables
@@ -26,18 +23,6 @@ AS_OF = datetime(2027, 1, 1)
 STEP = timedelta(days=30)
 WHOLE, DECIDED = "evidence.duckdb", "decided.duckdb"
 """What was prepared: everything new to the engine; and 99 % of it decided, 1 % arrived since."""
-
-CODES = """
-    create temp table codes as
-    select identifier, cast(row_number() over () - 1 as integer) as code
-    from (select a as identifier from pairs union select b from pairs)
-"""
-EDGES = """
-    select distinct one.code as a, other.code as b
-    from pairs
-    inner join codes as one on pairs.a = one.identifier
-    inner join codes as other on pairs.b = other.identifier
-"""
 
 
 def prepare(run: Run) -> Facts:
@@ -100,18 +85,8 @@ def components_only(run: Run) -> Facts:
     """Dictionary encoding in DuckDB, SciPy's components, identifiers with their component written back: no rule, no history."""
     with _warehouse(run, WHOLE) as connection:
         with run.clock.running():
-            connection.execute(CODES)
-            edges = connection.execute(EDGES).fetchnumpy()
-            count = row_count(DuckDBConnection(connection), "codes")
-            graph = coo_array((np.ones(len(edges["a"]), np.int8), (edges["a"], edges["b"])), shape=(count, count))
-            components, label = connected_components(graph.tocsr(), directed=False)
-            labels = pa.table({"code": np.arange(count, dtype=np.int32), "component": label})
-            connection.register("labels", labels)
-            connection.execute(
-                "create table components as select identifier, component from codes inner join labels using (code)"
-            )
-            connection.execute("checkpoint")
-        return {"components": int(components)}
+            components = connect_by_dictionary(connection)
+        return {"components": components}
 
 
 @contextmanager

@@ -26,16 +26,14 @@ def find_bitten(
     pairs: tuple[Codes, Codes],
     links: tuple[Codes, Codes],
     components: tuple[Codes, int],
-    seen: Flags,
+    there: Flags,
 ) -> Flags:
-    """By component, whether a rule may keep something apart in it."""
+    """By component, whether a rule may keep something apart in it. `there`: what is seen or linked to what is."""
     row, identifier = pairs
     component, component_count = components
     kinds = len(evidence.types)
     bitten = np.zeros(component_count, dtype=bool)
 
-    there = seen.copy()
-    there[np.concatenate(links)] = True
     codes = np.flatnonzero(there & (evidence.type_code < kinds))
     held = np.bincount(
         component[codes].astype(np.int64) * kinds + evidence.type_code[codes], minlength=component_count * kinds

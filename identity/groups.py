@@ -80,6 +80,9 @@ def find_groups(evidence: Evidence, hot_from: Codes, decided: Decided, rules: Ru
     seen = np.zeros(count, dtype=bool)
     seen[identifier] = True
 
+    there = seen.copy()
+    there[np.concatenate(links)] = True
+
     bitten = find_bitten(
         evidence,
         decided,
@@ -87,10 +90,8 @@ def find_groups(evidence: Evidence, hot_from: Codes, decided: Decided, rules: Ru
         pairs=(row, identifier),
         links=links,
         components=(component, component_count),
-        seen=seen,
+        there=there,
     )
-    there = seen.copy()
-    there[np.concatenate(links)] = True
     nodes = np.flatnonzero(bitten[component] & there)
     concerned = np.flatnonzero(bitten[component[identifier]])
     rulings, joins_there = _rule(
@@ -138,10 +139,8 @@ def _rule(
     local[nodes] = np.arange(len(nodes), dtype=np.int32)
     given = np.cumsum(np.diff(row, prepend=ABSENT) != 0) - 1
     order = np.argsort(given * max(len(nodes), 1) + local[identifier], kind="stable")
-    member, given_start = (
-        local[identifier[order]],
-        np.searchsorted(given, np.arange(given[-1] + 2 if len(given) else 1)),
-    )
+    member = local[identifier[order]]
+    given_start = np.searchsorted(given, np.arange(given[-1] + 2 if len(given) else 1))
     given_row = row[given_start[:-1]].astype(np.int64)
     first, given_set = _distinct_sets(member, given_start)
     sizes = np.diff(given_start)[first]

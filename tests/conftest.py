@@ -31,6 +31,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path not in slow)
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes do not name a test: those of a compressed file hold the second of their making, and every process must collect the same."""
+    return argname if isinstance(val, bytes) else None
+
+
 @pytest.fixture(autouse=True, scope="module")
 def _environment_of_a_module() -> Iterator[None]:
     """Every module starts in the same environment: what definitions export when they are imported, or a pass of another module, would

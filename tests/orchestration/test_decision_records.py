@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from pathlib import Path
 from threading import Barrier
 
 import pytest
@@ -13,21 +12,7 @@ from identity.decisions import LINK, REFUSE, WALL
 from identity.tables import DECISIONS
 from orchestration.decision_records import Decision, Identifier
 from orchestration.errors import DecisionError
-from orchestration.settings import load_settings
 from orchestration.state import State, utc_now
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'state.sqlite'}"
-    settings = load_settings(home=tmp_path, target="postgres", postgres_url=request.getfixturevalue("postgres_url"))
-    return settings.state_url
-
-
-@pytest.fixture
-def state(url: str) -> State:
-    return State(url)
 
 
 def names(text: str) -> tuple[Identifier, ...]:

@@ -3,26 +3,10 @@
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
-import pytest
-
 from orchestration.publishing import FAILED, MAX_ATTEMPTS, PUBLISHED, REQUESTED, STUCK_AFTER, pending_versions
-from orchestration.settings import load_settings
 from orchestration.state import AudienceVersion, State, utc_now
 
 AS_OF = datetime(2026, 7, 1)
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'state.sqlite'}"
-    settings = load_settings(home=tmp_path, target="postgres", postgres_url=request.getfixturevalue("postgres_url"))
-    return settings.state_url
-
-
-@pytest.fixture
-def state(url: str) -> State:
-    return State(url)
 
 
 def register(state: State, audience: str, content: str, definition: str = "d") -> AudienceVersion | None:
