@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from ingestion.envelope import EVENTS
+from ingestion.envelope import EVENTS, RejectReason
 from ingestion.event_checks import (
     add_event_rules,
     add_money_rules,
@@ -73,7 +73,7 @@ def _built(mapping: Mapping, shape: FileShape, typed: str, rules: Rules) -> str:
         columns["canonical"] = _canonical(mapping)
     else:  # worked out only for the rows that lack an id
         columns["canonical"] = f"(case when {columns['message_id']} is null then {_canonical(mapping)} end)"
-    payload = PAYLOAD if mapping.keep_payload else f"null::json as {PAYLOAD}"
+    payload = PAYLOAD if mapping.keep_payload else f"{_json(mapping.payload)} as {PAYLOAD}"
     built = ", ".join(f"{expression} as weft__{name}" for name, expression in columns.items())
     return f"select {built}, {payload}, {combined_rule(rules)} as {RULE} from ({typed})"
 
@@ -92,19 +92,23 @@ def _checked(
     mapping: Mapping, shape: FileShape, timed: str, *, landed_at: str, currencies: Sequence[str], rules: Rules
 ) -> str:
     given = {"properties": mapping.properties, "traits": mapping.traits, "context": mapping.context}
+    clean = str if shape.is_free_of_nul else json_without_nul
     objects = [name for name, value in {**given, "consent": mapping.consent}.items() if isinstance(value, str)]
     documents = [name for name, value in {**given, "consent": mapping.consent}.items() if value]
-    documents += ["payload"] if mapping.keep_payload else []
+    documents += ["payload"] if mapping.keep_payload or mapping.payload else []
+    if isinstance(mapping.identifiers, str):
+        is_list = f"starts_with(ltrim({clean('weft__identifiers')}::varchar), '[')"
+        rules.add(RejectReason.BAD_VALUE, f"not {is_list}", "identifiers is not a JSON list.")
     add_event_rules(rules, objects=objects, documents=documents, landed_at=landed_at)
     add_money_rules(rules, currencies)
     known = f"least(weft__known, {landed_at})"
-    clean = str if shape.is_free_of_nul else json_without_nul
     columns = {
         "source": "weft__source",
         "message_id": "coalesce(weft__message_id, weft__canonical)",
         "known_at": known,
         "is_known_at_assumed": "weft__is_known_at_assumed",
-        **{name: f"weft__{name}" for name in ("type", "event", "user_id", "anonymous_id", "identifiers")},
+        **{name: f"weft__{name}" for name in ("type", "event", "user_id", "anonymous_id")},
+        "identifiers": clean("weft__identifiers") if isinstance(mapping.identifiers, str) else "weft__identifiers",
         **{name: f"coalesce({clean(f'weft__{name}')}, '{{}}'::json)" for name in given},
         **{name: f"weft__{name}" for name in _TIMES[:3]},
         "occurred_at": f"least(weft__occurred, {known})",
@@ -144,6 +148,8 @@ def _json(value: object) -> str:
 
 def _identifiers(mapping: Mapping) -> str:
     """The list of identifiers; most events carry none, and for them nothing is built."""
+    if isinstance(mapping.identifiers, str):
+        return f"coalesce({_json(mapping.identifiers)}, '[]'::json)"
     if not mapping.identifiers:
         return "'[]'::json"
     texts = [f"({expression})::varchar" for expression in mapping.identifiers.values()]

@@ -61,7 +61,7 @@ def _product(mapping: Mapping, landed_at: datetime) -> dict[str, str]:
         "currency": f"upper({_text(product.currency)})",
         "stock": f"try_cast(({product.stock or 'null'}) as bigint)",
         "is_repeatable": f"try_cast(({product.is_repeatable or 'null'}) as boolean)",
-        "source": quoted_text(mapping.source),
+        "source": f"coalesce({_text(product.source)}, {quoted_text(mapping.source)})",
         "updated_at": f"coalesce({updated_at}, {timestamp(landed_at)})",
         "landed_at": timestamp(landed_at),
     }

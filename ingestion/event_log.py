@@ -137,8 +137,11 @@ class EventLog(Protocol):
     def positions(self) -> dict[str, str]:
         """How far each reader says it has come, by its name; readers that exist and have read nothing are at BEGINNING."""
 
-    def confirm(self, reader: str, position: str) -> None:
-        """Say how far a reader has come, after that was committed where it writes; never goes back."""
+    def confirm(self, reader: str, position: str, *, epoch: str) -> None:
+        """Say how far a reader has come, after that was committed where it writes; never goes back.
+
+        Said of an epoch that has ended, it changes nothing.
+        """
 
     def trim(self) -> int:
         """Forget what every reader has passed; returns how many entries that were."""

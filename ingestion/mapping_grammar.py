@@ -2,7 +2,8 @@
 
 Expressions are DuckDB SQL over the declared columns; they are trusted configuration, like dbt models. A number or a
 boolean in YAML stands for itself. `optional` names columns that a file may lack: they are null then. `delimiter` is
-for CSV only, where it is otherwise found by the header.
+for CSV only, where it is otherwise found by the header. `identifiers` is a map of type to expression, or one expression that gives
+the list of {"type", "value"} as JSON. `keep_payload` keeps the row as raw.events.payload, `payload` what an expression gives.
 """
 
 from functools import cached_property
@@ -78,6 +79,7 @@ class EventFields(_Strict):
 class ProductFields(_Strict):
     """Expressions for raw.products."""
 
+    source: Expression | None = None
     product_id: Expression
     name: Expression | None = None
     category_path: Expression | None = None
@@ -109,12 +111,13 @@ class Mapping(_Strict):
     optional: list[str] = []
     rejects: list[RejectRule] = []
     event: EventFields | None = None
-    identifiers: dict[str, Expression] = {}
+    identifiers: dict[str, Expression] | Expression = {}
     properties: JsonExpression = Field(default_factory=dict)
     traits: JsonExpression = Field(default_factory=dict)
     context: JsonExpression = Field(default_factory=dict)
     consent: JsonExpression = None
     keep_payload: bool = False
+    payload: Expression | None = None
     product: ProductFields | None = None
     rate: RateFields | None = None
 
@@ -127,6 +130,12 @@ class Mapping(_Strict):
         others = [named[target] for target, block in blocks.items() if block is not None and target != self.target]
         if others:
             raise ValueError(f"target {self.target} cannot have the block '{others[0]}' as well: one target a mapping")
+        return self
+
+    @model_validator(mode="after")
+    def _one_payload(self) -> "Mapping":
+        if self.keep_payload and self.payload is not None:
+            raise ValueError("keep_payload and payload cannot both be given: one of them says what the payload is")
         return self
 
     @model_validator(mode="after")
