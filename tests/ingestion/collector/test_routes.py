@@ -5,7 +5,8 @@ import gzip
 import json
 
 import pytest
-from conftest import KEY, Client, MemoryLog
+
+from tests.ingestion.collector.senders import KEY, Client, MemoryLog
 
 AUTH = (KEY, "")
 EVENT = {"messageId": "m-1", "userId": "u-1", "type": "track", "event": "Product Viewed"}
@@ -50,13 +51,16 @@ def test_two_gzip_members_are_one_body(client: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    "content_type", ["application/json", "text/plain;charset=UTF-8", "application/x-www-form-urlencoded", "image/png", ""]
+    "content_type",
+    ["application/json", "text/plain;charset=UTF-8", "application/x-www-form-urlencoded", "image/png", ""],
 )
 def test_json_is_json_whatever_its_content_type_says(client: Client, content_type: str) -> None:
     assert client.post("/v1/t", content=BODY, auth=AUTH, headers={"content-type": content_type}).status_code == 200
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"nope", b"{} {}", b'{"a": NaN}', b"\xef\xbb\xbf{}", b'{"a": 01}', b"[" * 100_000])
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"nope", b"{} {}", b'{"a": NaN}', b"\xef\xbb\xbf{}", b'{"a": 01}', b"[" * 30_000]
+)
 def test_what_is_not_json_is_refused_with_400(client: Client, log: MemoryLog, body: bytes) -> None:
     answer = client.post("/v1/track", content=body, auth=AUTH)
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid_json")
