@@ -60,10 +60,10 @@ class Keys:
 class Client:
     """Calls an application in this process, one request after the other; a mistake of ours is an answer 500, as it is for a sender."""
 
-    def __init__(self, app: FastAPI) -> None:
+    def __init__(self, app: FastAPI, *, address: str = "203.0.113.9") -> None:
         self.app = app
         self._runner = asyncio.Runner()
-        transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=("203.0.113.9", 4711))
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False, client=(address, 4711))
         self._client = httpx.AsyncClient(transport=transport, base_url="http://collector")
 
     def request(self, method: str, path: str, **how: Any) -> httpx.Response:

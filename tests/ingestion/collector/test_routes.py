@@ -59,7 +59,7 @@ def test_json_is_json_whatever_its_content_type_says(client: Client, content_typ
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"nope", b"{} {}", b'{"a": NaN}', b"\xef\xbb\xbf{}", b'{"a": 01}', b"[" * 30_000]
+    "body", [b"", b"{", b"nope", b"{} {}", b'{"a": NaN}', b"\xef\xbb\xbf{}", b'{"a": 01}', b'{"a": ' + b"[" * 30_000]
 )
 def test_what_is_not_json_is_refused_with_400(client: Client, log: MemoryLog, body: bytes) -> None:
     answer = client.post("/v1/track", content=body, auth=AUTH)
