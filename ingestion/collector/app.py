@@ -1,5 +1,6 @@
 """The collector's application: which routes there are, and what is around them."""
 
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -10,12 +11,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ingestion.collector.answers import Refusal, refused
+from ingestion.collector.answers import JsonAnswer, Refusal, refused
 from ingestion.collector.beacon_routes import beacon_routes
 from ingestion.collector.context import CollectorContext
 from ingestion.collector.edge import Edge
 from ingestion.collector.mini_routes import mini_routes
-from ingestion.collector.openapi import document
+from ingestion.collector.openapi import DESCRIPTION, document
 from ingestion.collector.pixel_routes import pixel_routes
 from ingestion.collector.routing import REFUSED_AS, REQUEST_ID, CollectorRoute
 from ingestion.collector.segment_routes import segment_routes
@@ -43,7 +44,14 @@ _SENTENCES = {
 def create_app(settings: CollectorSettings, log: LogWriter) -> FastAPI:
     """The collector. It closes the log when it shuts down."""
     context = CollectorContext(settings, log)
+
+    async def describe(request: Request) -> Response:
+        return JsonAnswer(description)
+
     routes = [route for group in ROUTES for route in group(context)]
+    routes.append(CollectorRoute("/openapi.json", describe, methods=("GET",), operation=DESCRIPTION))
+    described = document(routes, version=version("weft"))
+    description = json.dumps(described).encode()
 
     @asynccontextmanager
     async def until_closed(app: FastAPI) -> AsyncIterator[None]:
@@ -54,11 +62,11 @@ def create_app(settings: CollectorSettings, log: LogWriter) -> FastAPI:
         title="Weft collector",
         routes=list(routes),
         lifespan=until_closed,
+        openapi_url=None,  # a route of ours, whose bytes are made once
         docs_url=None,  # its pages load scripts from elsewhere
         redoc_url=None,
         exception_handlers={HTTPException: _http_error, RequestValidationError: _invalid},
     )
-    described = document(routes, version=version("weft"))
     app.openapi = lambda: described  # type: ignore[method-assign]
     app.add_middleware(Edge, routes=routes, metrics=context.metrics, is_access_logged=settings.is_access_logged)
     app.state.context = context

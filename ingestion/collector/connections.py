@@ -71,13 +71,15 @@ class CollectorConnection(HttpToolsProtocol):
         if self._is_cut:
             return
         names = [name for name, _ in self.headers]
+        http_version = self.parser.get_http_version()
         size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
         if size > self.rules.head_bytes or len(names) > self.rules.head_fields:
             self._cut(431)
         elif (
             any(names.count(name) > 1 for name in _ONCE)
             or (b"transfer-encoding" in names and b"content-length" in names)
-            or (b"host" not in names and self.parser.get_http_version() == "1.1")
+            or http_version not in ("1.0", "1.1")
+            or (b"host" not in names and http_version == "1.1")
         ):
             self._cut(400)
         else:
