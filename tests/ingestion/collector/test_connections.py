@@ -118,7 +118,8 @@ def test_who_trickles_is_cut_off_too(served: Served) -> None:
     connection.close()
 
 
-def test_who_does_not_read_is_cut_off(served: Served) -> None:
+def test_who_sends_without_reading_is_cut_off_and_does_not_fill_memory(served: Served) -> None:
+    before = served.memory_bytes()
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
     connection.connect(("127.0.0.1", served.port))
@@ -127,6 +128,8 @@ def test_who_does_not_read_is_cut_off(served: Served) -> None:
         while True:
             connection.sendall((b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n") * 100)
     connection.close()
+    assert served.memory_bytes() - before < 20_000_000
+    assert "Traceback" not in served.log.read_text(encoding="utf-8")
 
 
 def test_a_hundred_stalled_senders_keep_nobody_waiting(served: Served) -> None:
