@@ -7,6 +7,7 @@ from starlette.requests import Request
 Networks = tuple[IPv4Network | IPv6Network, ...]
 
 _LONGEST_USER_AGENT = 1_000
+_NO_CONTROL = dict.fromkeys((*range(0x20), *range(0x7F, 0xA0)))
 
 
 def client_ip(request: Request, trusted: Networks) -> str | None:
@@ -44,7 +45,7 @@ def facts_of(request: Request, trusted: Networks, **more: str) -> dict[str, str]
         facts["ip"] = address
     agent = request.headers.get("user-agent")
     if agent:
-        facts["user_agent"] = agent[:_LONGEST_USER_AGENT]
+        facts["user_agent"] = agent[:_LONGEST_USER_AGENT].translate(_NO_CONTROL)
     return facts
 
 
