@@ -35,7 +35,8 @@ class EmbeddedRedis:
 
     `port=None` takes a free port (the one used last on this folder, where still free). Each accepted write is on disk
     before it is answered (`appendfsync="always"`); nothing is ever evicted, beyond `maxmemory_mb` writes are refused.
-    As a context manager it stops the server at the end only if it started it. Raises EmbeddedRedisError, one sentence, when the server cannot be had.
+    As a context manager it stops the server at the end only if it started it. Raises EmbeddedRedisError, one sentence,
+    when the server cannot be had.
     """
 
     def __init__(
