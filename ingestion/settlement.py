@@ -16,7 +16,8 @@ from ingestion.typed_columns import RULE, Rule
 # compared apart, because a landing may have cut them; or not part of what happened
 _NOT_BODY = frozenset({"known_at", "occurred_at", "source", "message_id", "payload"})
 
-SCRATCH_TABLES = ("weft_staged", "weft_repeated", "weft_verdict", "weft_refused", "weft_rejects")
+SETTLED_TABLES = ("weft_staged", "weft_repeated", "weft_verdict", "weft_refused", "weft_rejects")
+"""Scratch tables of one settlement."""
 
 NUMBER_OCCURRENCES = f"""
 update weft_staged set message_id = sha256(message_id || ':' || n)
@@ -76,6 +77,8 @@ order by place
 REJECTED_BY_REASON = """
 select reason, count(*) from weft_rejects where not is_known and not is_conflict group by reason order by reason
 """
+
+ORIGINS_OF_NEW_REJECTS = "select distinct origin from weft_rejects where not is_known and request is not null"
 
 CURRENCIES = "select distinct currency from raw.exchange_rates order by currency"
 

@@ -25,7 +25,7 @@ from ingestion.sql_text import quoted_text
 from orchestration.failpoints import OnStep, failpoints
 from orchestration.landing import EXCHANGE_RATES_FILE
 from orchestration.settling import land_each_into, land_into
-from orchestration.staging import TargetError
+from orchestration.staging import Target, TargetError
 
 POSTGRES_TYPES = {"VARCHAR": 'varchar collate "C"', "JSON": "json", "BLOB": "bytea"}
 """What DuckDB's types are called in PostgreSQL, where the names differ."""
@@ -73,8 +73,7 @@ def land_file_into_postgres(
 ) -> LandingReport:
     """`landing.land_file` for PostgreSQL; the caller has no transaction open, and other landings wait for this one."""
     ensure_raw_tables_in_postgres(connection)
-    with _autocommit(connection), _scratch() as (scratch, folder):
-        target = _PostgresTarget(connection, scratch, folder)
+    with postgres_target(connection) as target:
         return land_into(target, path=path, mapping=mapping, landed_at=landed_at, on_step=on_step)
 
 
@@ -88,9 +87,15 @@ def land_folder_into_postgres(
 ) -> Iterator[LandingReport]:
     """`landing.land_folder` for PostgreSQL: one transaction per file."""
     ensure_raw_tables_in_postgres(connection)
-    with _autocommit(connection), _scratch() as (scratch, workspace):
-        target = _PostgresTarget(connection, scratch, workspace)
+    with postgres_target(connection) as target:
         yield from land_each_into(target, folder=Path(folder), landed_at=landed_at, on_step=on_step, within=within)
+
+
+@contextmanager
+def postgres_target(connection: PostgresConnection) -> Iterator[Target]:
+    """Where landings write; the caller has no transaction open."""
+    with _autocommit(connection), _scratch() as (scratch, folder):
+        yield _PostgresTarget(connection, scratch, folder)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """The steps of one landing: stage rows in DuckDB, settle them against what stands in the target, write them and the books."""
 
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,10 +21,11 @@ from ingestion.mappings import Mapping, MappingError
 from ingestion.readers import reading_json_keys, row_as_json_sql
 from ingestion.records import Positions
 from ingestion.row_bytes import FETCHED_SCHEMA, fetched_rows, front_keys
-from ingestion.row_order import unordered_operators
+from ingestion.row_order import STAGING_SETTINGS, unordered_operators
 from ingestion.source_files import ReadableFile, SourceFile
 from orchestration.failpoints import OnStep
 
+WAITING = "weft_waiting_"
 BytesOf = Callable[[ReadableFile, Positions], Iterator[pa.RecordBatch]]
 
 
@@ -98,6 +99,15 @@ class Landing:
                 f"{self.mapping.name}: an expression looks beyond its row ({unordered[0].lower().replace('_', ' ')}); "
                 "write it with the columns of the row alone."
             )
+
+    def stage_aside(self, readable: ReadableFile) -> "Staged":
+        """Stage, and let the rows wait under a name of their own: several files can share one transaction."""
+        with settings(self.connection, STAGING_SETTINGS):
+            compiled = self.stage(readable)
+        table = f"{WAITING}{self.mapping.name}"
+        self.connection.execute(f'drop table if exists "{table}"')
+        self.connection.execute(f'alter table weft_staged rename to "{table}"')
+        return Staged(self, readable, compiled, table)
 
     def write(self, readable: ReadableFile, compiled: Compiled) -> LandingReport:
         """Settle the staged rows and write them to `raw`; returns the books, which balance."""
@@ -188,6 +198,24 @@ class Landing:
         return "select * from weft_fetched"
 
 
+@dataclass(frozen=True)
+class Staged:
+    """Rows that wait to be written, in a scratch table."""
+
+    landing: Landing
+    readable: ReadableFile
+    compiled: Compiled
+    table: str
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """For the block they are weft_staged, which is settled; then they and what settled them are gone."""
+        connection = self.landing.connection
+        connection.execute(f'alter table "{self.table}" rename to weft_staged')
+        yield
+        _drop(connection, settlement.SETTLED_TABLES)
+
+
 @contextmanager
 def scratch_tables(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
     """Leave no scratch table behind."""
@@ -195,8 +223,13 @@ def scratch_tables(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
         yield
     finally:
         connection.unregister("weft_fetched")
-        for table in settlement.SCRATCH_TABLES:
-            connection.execute(f"drop table if exists {table}")
+        names = "select table_name from duckdb_tables() where temporary and starts_with(table_name, 'weft_')"
+        _drop(connection, [name for (name,) in connection.execute(names).fetchall()])
+
+
+def _drop(connection: duckdb.DuckDBPyConnection, tables: Iterable[str]) -> None:
+    for table in tables:
+        connection.execute(f'drop table if exists "{table}"')
 
 
 @contextmanager
