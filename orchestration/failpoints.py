@@ -15,7 +15,7 @@ from orchestration.errors import SettingsError
 
 FAILPOINTS: dict[str, tuple[str, ...]] = {
     "landing": ("file_begun", "staged", "rejects_written", "rows_written", "before_commit", "committed"),
-    "collector": ("recv", "after_auth", "before_append", "appended", "during_shutdown"),
+    "collector": ("received", "authenticated", "before_append", "before_answer"),
     "normaliser": ("read", "before_write", "written", "before_trim"),
     "log_landing": (
         "after_read", "staged", "rejects_written", "rows_written", "before_commit", "committed", "confirmed",
