@@ -164,6 +164,10 @@ class RejectReason(StrEnum):
     UNKNOWN_CURRENCY = "unknown_currency"
     MISSING_KEY = "missing_key"
     CONFLICTING_BODY = "conflicting_body"
+    NO_ID = "no_id"
+    MESSAGE_ID_TOO_LONG = "message_id_too_long"
+    BATCH_TOO_LARGE = "batch_too_large"
+    UNREADABLE = "unreadable"
 
     @property
     def sentence(self) -> str:
@@ -191,4 +195,8 @@ _SENTENCES = {
     RejectReason.UNKNOWN_CURRENCY: "The currency is not in raw.exchange_rates.",
     RejectReason.MISSING_KEY: "The row lacks the key of its table.",
     RejectReason.CONFLICTING_BODY: "An event with this key and another body landed before; the first one stands.",
+    RejectReason.NO_ID: "An event needs a userId or an anonymousId.",
+    RejectReason.MESSAGE_ID_TOO_LONG: "A messageId has at most 100 characters.",
+    RejectReason.BATCH_TOO_LARGE: "A batch has at most 2,500 events.",
+    RejectReason.UNREADABLE: "The request could not be read as what it was sent as.",
 }
