@@ -13,13 +13,23 @@ from tests.ingestion.landings import LANDED_AT, ndjson
 
 AT = "2026-02-01T10:00:00Z"
 IDS = {"userId": "u1", "anonymousId": "a1"}
-PERSON = {"email": "ann@example.com", "phone": "+49 171 1", "loyaltyId": "L-1", "address": {"city": "Jena"}, "age": None}
+PERSON = {
+    "email": "ann@example.com",
+    "phone": "+49 171 1",
+    "loyaltyId": "L-1",
+    "address": {"city": "Jena"},
+    "age": None,
+}
 DEVICE = {"id": "d-1", "type": "ios", "advertisingId": "ad-1", "adTrackingEnabled": False}
 CONTEXT = {"campaign": {"source": "news"}, "traits": PERSON, "device": DEVICE}
 CALLS: list[dict[str, Any]] = [
     {"type": "identify", "traits": PERSON},
     {"type": "identify", "context": CONTEXT},
-    {"type": "track", "event": "Product Added", "properties": {"email": "bob@example.com", "phone": 4917, "price": 19.9}},
+    {
+        "type": "track",
+        "event": "Product Added",
+        "properties": {"email": "bob@example.com", "phone": 4917, "price": 19.9},
+    },
     {"type": "track", "event": "Opened", "context": {"device": {"advertisingId": "ad-2", "adTrackingEnabled": True}}},
     {"type": "page", "name": "Home", "category": "Docs", "properties": {"url": "https://shop.example"}},
     {"type": "page", "category": "Docs", "properties": {"category": "own"}},
@@ -90,7 +100,9 @@ def test_what_is_broken_in_a_call_that_is_put_together_refuses_that_call_alone(t
     good = IDS | {"messageId": "good", "timestamp": AT, "type": "group", "groupId": "g"}
     bad = [
         b'{"messageId":"%d","type":"group","groupId":"g","timestamp":"2026-02-01","userId":"u",%s}' % (number, broken)
-        for number, broken in enumerate([b'"properties":{"a":NaN}', b'"properties":[1]', b'"traits":{"a":[1,]}', b'"traits":5'])
+        for number, broken in enumerate(
+            [b'"properties":{"a":NaN}', b'"properties":[1]', b'"traits":{"a":[1,]}', b'"traits":5']
+        )
     ]
     (tmp_path / "groups.ndjson").write_bytes(ndjson(*bad, good))
     connection = duckdb.connect()
