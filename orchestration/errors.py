@@ -37,6 +37,10 @@ class WebhookError(WeftError, RuntimeError):
     """A webhook may not be called, or did not take what was sent; the sentence never names its address."""
 
 
+class WriteKeyError(WeftError, ValueError):
+    """A write key cannot be made, or is not the one key that was named."""
+
+
 class NothingServedError(WeftError, LookupError):
     """There is no whole build to read yet."""
 
