@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 
 from fastapi import FastAPI
@@ -10,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from ingestion.collector.answers import JsonAnswer, Refusal, refused
 from ingestion.collector.beacon_routes import beacon_routes
@@ -41,6 +43,16 @@ _SENTENCES = {
 }
 
 
+class Collector(FastAPI):
+    """FastAPI with the edge around all of it: also around its own layers, which a request for a fixed path need not pass."""
+
+    edge: Edge
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See Edge."""
+        await self.edge(scope, receive, send)
+
+
 def create_app(settings: CollectorSettings, log: LogWriter) -> FastAPI:
     """The collector. It closes the log when it shuts down."""
     context = CollectorContext(settings, log)
@@ -58,7 +70,7 @@ def create_app(settings: CollectorSettings, log: LogWriter) -> FastAPI:
         yield
         await log.close()
 
-    app = FastAPI(
+    app = Collector(
         title="Weft collector",
         routes=list(routes),
         lifespan=until_closed,
@@ -68,7 +80,12 @@ def create_app(settings: CollectorSettings, log: LogWriter) -> FastAPI:
         exception_handlers={HTTPException: _http_error, RequestValidationError: _invalid},
     )
     app.openapi = lambda: described  # type: ignore[method-assign]
-    app.add_middleware(Edge, routes=routes, metrics=context.metrics, is_access_logged=settings.is_access_logged)
+    app.edge = Edge(
+        partial(FastAPI.__call__, app),
+        routes=routes,
+        metrics=context.metrics,
+        is_access_logged=settings.is_access_logged,
+    )
     app.state.context = context
     return app
 

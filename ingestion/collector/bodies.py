@@ -5,6 +5,7 @@ import zlib
 from starlette.requests import ClientDisconnect, Request
 
 from ingestion.collector.answers import Refusal
+from ingestion.collector.routing import sent_headers
 
 _GZIP_OVERHEAD = 1_024
 _MOST_GZIP_MEMBERS = 64
@@ -45,10 +46,11 @@ async def read_body(request: Request, *, limit: int, memory: BodyMemory, too_lar
 
     Raises Refusal where it is larger, and ClientDisconnect where its sender went away.
     """
-    if "content-encoding" in request.headers:
+    headers = sent_headers(request)
+    if b"content-encoding" in headers:
         limit += _GZIP_OVERHEAD
-    announced = request.headers.get("content-length")
-    if announced is not None and announced.isdecimal() and int(announced[:20]) > limit:
+    announced = headers.get(b"content-length")
+    if announced is not None and announced.isdigit() and int(announced[:20]) > limit:
         raise too_large(limit, too_large_status)
     message = await request.receive()
     if message["type"] == "http.request" and not message.get("more_body", False):
@@ -82,10 +84,10 @@ async def _read_on(request: Request, message: object, limit: int, memory: BodyMe
 
 def encoding_of(request: Request) -> str:
     """`gzip`, or nothing where the body is plain. Raises Refusal (415) for any other content encoding."""
-    encoding = request.headers.get("content-encoding", "").strip().lower()
-    if encoding in ("", "identity"):
+    encoding = sent_headers(request).get(b"content-encoding", b"").strip().lower()
+    if encoding in (b"", b"identity"):
         return ""
-    if encoding in ("gzip", "x-gzip"):
+    if encoding in (b"gzip", b"x-gzip"):
         return "gzip"
     raise Refusal(415, "unsupported_encoding", "Of the content encodings only gzip is understood.")
 

@@ -10,6 +10,7 @@ from ingestion.collector.bodies import BodyMemory, read_body
 from ingestion.collector.keys import CachedKeys, basic_key
 from ingestion.collector.limits import RateLimits
 from ingestion.collector.metrics import Metrics
+from ingestion.collector.routing import sent_headers
 from ingestion.collector.settings import EVENTS_SCOPE, CollectorSettings, KeyFacts
 from ingestion.event_log import LogError, LogFullError, LogWriter, Received, UnsafeLogError
 
@@ -33,7 +34,7 @@ class CollectorContext:
 
     def key_in_header(self, request: Request) -> str | None:
         """The write key that the request shows by Basic authentication; None where it shows none there. Raises Refusal (401)."""
-        authorization = request.headers.get("authorization")
+        authorization = sent_headers(request).get(b"authorization")
         return None if authorization is None else basic_key(authorization)
 
     async def authenticate(self, key: str | None, *, scope: str = EVENTS_SCOPE) -> KeyFacts:

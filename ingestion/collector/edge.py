@@ -18,7 +18,7 @@ _ACCESS = logging.getLogger("weft.collector.access")
 
 
 class Edge:
-    """ASGI middleware around the collector's FastAPI application.
+    """What the server calls, around the collector's FastAPI application.
 
     Routes whose paths have no parameters are called directly: a router would try the pattern of each route in turn, with several layers
     around it. Everything else (parameters, unknown paths and methods) goes through FastAPI.

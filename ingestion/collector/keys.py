@@ -27,12 +27,12 @@ def unauthorized() -> Refusal:
     )
 
 
-def basic_key(authorization: str) -> str | None:
+def basic_key(authorization: bytes) -> str | None:
     """The user of a Basic header, with or without the colon behind it; None where there is no user.
 
     Other schemes are no key: their senders put it into the body. Raises Refusal (401) for a Basic header that cannot be read.
     """
-    if authorization[:6].lower() != "basic ":
+    if authorization[:6].lower() != b"basic ":
         return None
     try:
         user, _, _ = b64decode(authorization[6:].strip(), validate=True).partition(b":")

@@ -5,6 +5,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address
 from starlette.requests import Request
 
 from ingestion.collector.cross_origin import is_origin
+from ingestion.collector.routing import sent_headers
 
 Networks = tuple[IPv4Network | IPv6Network, ...]
 
@@ -14,7 +15,8 @@ _NO_CONTROL = dict.fromkeys((*range(0x20), *range(0x7F, 0xA0)))
 
 def client_ip(request: Request, trusted: Networks) -> str | None:
     """The sender's address: the connection's own, or the last one in X-Forwarded-For that is no trusted proxy."""
-    address = request.client.host if request.client else None
+    client = request.scope.get("client")
+    address: str | None = client[0] if client else None
     if not trusted or not _is_trusted(address, trusted):
         return address
     forwarded = ",".join(request.headers.getlist("x-forwarded-for")).split(",")
@@ -46,13 +48,14 @@ def facts_of(request: Request, trusted: Networks, **more: str) -> dict[str, str]
     address = client_ip(request, trusted)
     if address:
         facts["ip"] = address
-    for name, value in request.scope["headers"]:
-        if name == b"user-agent":
-            facts["user_agent"] = value.decode("latin-1")[:_LONGEST_USER_AGENT].translate(_NO_CONTROL)
-        elif name == b"origin" and is_origin(value):
-            facts["origin"] = value.decode("ascii")
-        elif name == b"sec-gpc" and value.strip() == b"1":
-            facts["gpc"] = "1"
+    headers = sent_headers(request)
+    agent, origin = headers.get(b"user-agent"), headers.get(b"origin")
+    if agent:
+        facts["user_agent"] = agent.decode("latin-1")[:_LONGEST_USER_AGENT].translate(_NO_CONTROL)
+    if origin is not None and is_origin(origin):
+        facts["origin"] = origin.decode("ascii")
+    if headers.get(b"sec-gpc") == b"1":
+        facts["gpc"] = "1"
     return facts
 
 

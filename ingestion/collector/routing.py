@@ -19,7 +19,17 @@ REFUSED_AS = "weft.refused_as"
 """Where a request's scope says with which code it was refused."""
 REQUEST_ID = "weft.request_id"
 
+_HEADERS = "weft.headers"
+
 _LOGGER = logging.getLogger("weft.collector")
+
+
+def sent_headers(request: Request) -> dict[bytes, bytes]:
+    """The request's headers by name (lower case), made once; of a header that was sent twice the last one."""
+    headers: dict[bytes, bytes] | None = request.scope.get(_HEADERS)
+    if headers is None:
+        headers = request.scope[_HEADERS] = dict(request.scope["headers"])
+    return headers
 
 
 class CollectorRoute(Route):
