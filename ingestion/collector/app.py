@@ -11,17 +11,25 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ingestion.collector.answers import Refusal, refused
+from ingestion.collector.beacon_routes import beacon_routes
 from ingestion.collector.context import CollectorContext
 from ingestion.collector.edge import Edge
+from ingestion.collector.mini_routes import mini_routes
 from ingestion.collector.openapi import document
+from ingestion.collector.pixel_routes import pixel_routes
 from ingestion.collector.routing import REFUSED_AS, REQUEST_ID, CollectorRoute
 from ingestion.collector.segment_routes import segment_routes
 from ingestion.collector.service_routes import service_routes
 from ingestion.collector.settings import CollectorSettings
+from ingestion.collector.snowplow_routes import snowplow_routes
 from ingestion.event_log import LogWriter
 
 ROUTES: tuple[Callable[[CollectorContext], list[CollectorRoute]], ...] = (
     segment_routes,
+    pixel_routes,
+    beacon_routes,
+    snowplow_routes,
+    mini_routes,
     service_routes,
 )
 """Every group of routes; a new one is a module beside this file and a line here."""

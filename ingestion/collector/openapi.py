@@ -11,6 +11,19 @@ WRITE_KEY: list[dict[str, list[str]]] = [{"writeKey": []}]
 WRITE_KEY_IN_QUERY: list[dict[str, list[str]]] = [{"writeKeyInQuery": []}]
 NO_KEY: list[dict[str, list[str]]] = []
 
+KEY_PARAMETER: dict[str, Any] = {
+    "name": "writeKey",
+    "in": "query",
+    "description": "The write key; it is never written to a log.",
+    "schema": {"type": "string"},
+}
+PIXEL: dict[str, Any] = {
+    "200": {
+        "description": "The event log has it on disk; a transparent picture of one pixel.",
+        "content": {"image/gif": {"schema": {"type": "string", "contentEncoding": "binary"}}},
+    }
+}
+
 _REFUSED = {"application/json": {"schema": {"$ref": "#/components/schemas/Refused"}}}
 _REFUSALS = {
     "400": "What was sent is not JSON of the expected shape, not the gzip it is said to be, or (Segment's routes) too large.",

@@ -34,6 +34,7 @@ _CALLS: dict[str, Any] = {
     "Alias": _call("Two ids of one person.", {"previousId": {"type": "string"}}, ["previousId", "userId"]),
 }
 
+_PERSON: dict[str, Any] = {"user_id": _TEXT, "anonymous_id": _TEXT, "message_id": _TEXT}
 _ANY_OBJECT: dict[str, Any] = {"type": "object"}
 
 SCHEMAS: dict[str, Any] = _CALLS | {
@@ -51,6 +52,24 @@ SCHEMAS: dict[str, Any] = _CALLS | {
             "sentAt": {"description": "ISO 8601, with an offset."},
             "writeKey": {"description": "Only where no Basic authentication is sent."},
         },
+    },
+    "SnowplowPayload": {
+        "type": "object",
+        "required": ["data"],
+        "properties": {
+            "schema": {"description": "iglu:com.snowplowanalytics.snowplow/payload_data/jsonschema/1-0-4"},
+            "data": {"type": "array", "maxItems": 2500, "items": {}},
+        },
+    },
+    "MiniIdentify": {
+        "type": "object",
+        "properties": _PERSON | {"traits": _OBJECT},
+    },
+    "MiniTrack": {
+        "type": "object",
+        "properties": _PERSON
+        | {"event_type": {"type": "string", "minLength": 1}, "properties": _OBJECT, "occurred_at": _TIME},
+        "required": ["event_type"],
     },
     "AnyObject": _ANY_OBJECT
     | {"description": "A JSON object; what it lacks is found when it is read, not when it is taken."},

@@ -6,13 +6,11 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ingestion.collector import shapes
 from ingestion.collector.answers import success, success_with
-from ingestion.collector.bodies import encoding_of, plain
 from ingestion.collector.context import CollectorContext
 from ingestion.collector.openapi import WRITE_KEY, answered, json_body, operation, refusals
-from ingestion.collector.proxies import facts_of
 from ingestion.collector.routing import CollectorRoute, Operation
+from ingestion.collector.taking import take_json
 from ingestion.collector.verbose import is_verbose, results
 
 _CALLS = {"identify": "i", "track": "t", "page": "p", "screen": "s", "group": "g", "alias": "a"}
@@ -37,25 +35,10 @@ def segment_routes(context: CollectorContext) -> list[CollectorRoute]:
 
 
 async def _take(context: CollectorContext, call: str, request: Request) -> Response:
-    limits = context.settings.limits
     is_batch = call == "batch"
-    limit = limits.batch_bytes if is_batch else limits.event_bytes
-    received = await context.body(request, limit=limit, too_large_status=_TOO_LARGE)
-    encoding = encoding_of(request)
-    body = plain(received, encoding, limit=limit, too_large_status=_TOO_LARGE) if encoding else received
-    key = context.key_in_header(request)
-    shape: shapes.Batch | shapes.Single | None = None
-    if key is None:
-        shape = shapes.batch(body, limits) if is_batch else shapes.single(body)
-        key = shapes.write_key(shape)
-    facts = await context.authenticate(key)
-    if shape is None:
-        shape = shapes.batch(body, limits) if is_batch else shapes.single(body)
-    events = len(shape.batch) if isinstance(shape, shapes.Batch) else 1
-    of_request = facts_of(request, context.settings.trusted_proxies, path=call, encoding=encoding)
-    entry, taken = await context.append("segment", facts, received, of_request, events=events)
+    taken = await take_json(context, request, kind="segment", path=call, is_batch=is_batch, too_large_status=_TOO_LARGE)
     if is_verbose(request):
-        return success_with(await results(taken, entry, events))
+        return success_with(await results(taken.received, taken.entry, taken.events))
     return success()
 
 

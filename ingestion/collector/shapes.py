@@ -26,9 +26,16 @@ class Batch(msgspec.Struct, gc=False):
     writeKey: msgspec.Raw = _NOTHING
 
 
-_Shape = TypeVar("_Shape", Single, Batch)
+class SnowplowPayload(msgspec.Struct, gc=False):
+    """A body of Snowplow's `tp2`."""
+
+    data: list[msgspec.Raw]
+
+
+_Shape = TypeVar("_Shape", Single, Batch, SnowplowPayload)
 _single = msgspec.json.Decoder(Single).decode
 _batch = msgspec.json.Decoder(Batch).decode
+_snowplow = msgspec.json.Decoder(SnowplowPayload).decode
 
 
 def single(body: bytes) -> Single:
@@ -39,13 +46,23 @@ def single(body: bytes) -> Single:
 def batch(body: bytes, limits: Limits) -> Batch:
     """The body as a batch. Raises Refusal (400): no JSON object, no list `batch`, too many events, or one that is too large."""
     shape = _decoded(_batch, body)
-    if len(shape.batch) > limits.batch_events:
-        raise Refusal(
-            400, "too_many_in_batch", f"A batch may hold {limits.batch_events:,} events; nothing of this one was taken."
-        )
+    _count(shape.batch, limits)
     if len(body) > limits.event_bytes and any(len(memoryview(event)) > limits.event_bytes for event in shape.batch):
         raise too_large_event(limits.event_bytes)
     return shape
+
+
+def snowplow(body: bytes, limits: Limits) -> int:
+    """How many events a Snowplow payload holds. Raises Refusal (400): no JSON object, no list `data`, or too many events."""
+    return _count(_decoded(_snowplow, body).data, limits)
+
+
+def _count(events: list[msgspec.Raw], limits: Limits) -> int:
+    if len(events) > limits.batch_events:
+        raise Refusal(
+            400, "too_many_in_batch", f"A batch may hold {limits.batch_events:,} events; nothing of this one was taken."
+        )
+    return len(events)
 
 
 def too_large_event(limit: int) -> Refusal:
@@ -84,5 +101,7 @@ def _broken() -> Refusal:
 
 def _unexpected() -> Refusal:
     return Refusal(
-        _BAD_REQUEST, "unexpected_shape", "The body is JSON, but no object, or a batch without its list `batch`."
+        _BAD_REQUEST,
+        "unexpected_shape",
+        "The body is JSON, but no object, or it lacks the list of events (`batch`, Snowplow: `data`).",
     )
