@@ -18,8 +18,11 @@ from ingestion.event_log import Normalized, Received, Refused
 
 MESSAGE_ID_LENGTH = 100  # Segment's limit, in characters
 MAX_DEPTH = 64  # of a line, itself included; landing has the same limit, and DuckDB reads no line deeper than 128
+REQUEST_BYTES = 8 << 20  # of all lines of a request: a batch's shared context is repeated in each of its events
 MINTED = {"id_origin": "minted"}
 
+_LATEST = 253_402_300_800_000  # the year 10000, in milliseconds
+_SECONDS_BELOW = 100_000_000_000  # in milliseconds that is 1973, in seconds the year 5138
 _ENCODER = msgspec.json.Encoder()
 _STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
@@ -110,6 +113,7 @@ class Outcome:
         self.received_at = instant(received.received_at)
         self._lines: dict[type, list[bytes]] = {EventLine: [], ProductLine: [], PrivacyLine: []}
         self._refused: list[Refused] = []
+        self._size = 0
 
     def add(self, part: int, line: Line, *, canonical: bytes | None = None) -> None:
         """Add a line of this part. Where it has no message id, one is derived from `canonical` (the event in a form that the sender's
@@ -123,7 +127,11 @@ class Outcome:
                     line.context = line.context | {"weft": MINTED}
             elif len(line.message_id) > MESSAGE_ID_LENGTH:
                 raise PartRefusedError(RejectReason.MESSAGE_ID_TOO_LONG)
-        self._lines[type(line)].append(encoded(line))
+        content = encoded(line)
+        if self._size + len(content) > REQUEST_BYTES:
+            raise PartRefusedError(RejectReason.OVERSIZE, "The request's events are larger than 8 MiB together.")
+        self._size += len(content)
+        self._lines[type(line)].append(content)
 
     def refuse(self, part: int, error: PartRefusedError) -> None:
         """Put a part aside."""
@@ -204,3 +212,23 @@ def text_of(value: object) -> str | None:
     if isinstance(value, bool | int | float):
         return _ENCODER.encode(value).decode()
     raise PartRefusedError(RejectReason.BAD_VALUE, "An id or a name is a list or an object; send it as text.")
+
+
+def time_of(value: object) -> str | None:
+    """A time as text: texts as given, numbers as milliseconds (or seconds) since 1970. Raises PartRefusedError (bad_timestamp)."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return value.replace("\0", "").strip() or None
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _LATEST:
+        return instant(int(value if value > _SECONDS_BELOW else value * 1000))
+    raise PartRefusedError(RejectReason.BAD_TIMESTAMP)
+
+
+def object_of(name: str, value: object) -> dict[str, Any]:
+    """A JSON object, empty for null and for the empty list that PHP makes of an empty map. Raises PartRefusedError (not_an_object)."""
+    if isinstance(value, dict):
+        return value
+    if value is None or value == []:
+        return {}
+    raise PartRefusedError(RejectReason.NOT_AN_OBJECT, f"{name} is not a JSON object.")
