@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ingestion.collector.cross_origin import allowed_origin, header, preflight
 from ingestion.collector.metrics import Metrics
-from ingestion.collector.routing import REFUSED_AS, REQUEST_ID, CollectorRoute
+from ingestion.collector.routing import REFUSED_AS, REQUEST_ID, CollectorRoute, failed
 
 _ACCESS = logging.getLogger("weft.collector.access")
 
@@ -64,7 +64,10 @@ class Edge:
             status = 204
             await self._answer_preflight(scope, send, asked)
         else:
-            await self.app(scope, receive, send_named)
+            try:
+                await self.app(scope, receive, send_named)
+            except Exception as error:  # noqa: BLE001 - uvicorn would log its text, which may hold what was sent
+                await failed(scope, error)(scope, receive, send_named)
         self._note(scope, status, time.perf_counter() - begun)
 
     async def _answer_preflight(self, scope: Scope, send: Send, route: CollectorRoute) -> None:

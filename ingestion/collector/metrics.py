@@ -34,6 +34,12 @@ class Metrics:
             ["code"],
             registry=self.registry,
         )
+        self._cut = Counter(
+            "weft_collector_cut_connections",
+            "Connections that were ended for what the sender did, by status: 400 not HTTP, 408 too slow, 431 head too large, 503 too many.",
+            ["status"],
+            registry=self.registry,
+        )
         self.log_ready = Gauge("weft_collector_log_ready", "1 where the log takes events.", registry=self.registry)
         self._request_children: dict[tuple[str, int], Counter] = {}
         self._seconds_children: dict[str, Histogram] = {}
@@ -54,6 +60,10 @@ class Metrics:
     def refused(self, code: str) -> None:
         """Count a refusal by its code."""
         self._refused.labels(code).inc()
+
+    def cut(self, status: int) -> None:
+        """Count a connection that was ended before there was a request to answer."""
+        self._cut.labels(str(status)).inc()
 
     def appended(self, source: str, kind: str, events: int) -> None:
         """Count what the log took."""

@@ -48,7 +48,7 @@ class Connections:
     receive_seconds: float = 10.0
     """From the first byte (or the connection) to the end of the body; also how long an answer may wait to be read."""
     keep_alive_seconds: float = 9.0
-    drain_seconds: float = 8.0
+    drain_seconds: float = 7.0
     """After SIGTERM: how long requests that were received whole may take; half-sent ones get `half_sent_seconds`."""
     half_sent_seconds: float = 2.0
     most_connections: int = 2_000
