@@ -20,7 +20,7 @@ from ingestion.normalise.lines import EventLine, Identifier, Outcome, PartRefuse
 from ingestion.normalise.parts import decoded_body, decoded_json, whole_body
 from ingestion.normalise.queries import parameters
 from ingestion.normalise.snowplow_commerce import commerce_event
-from ingestion.normalise.snowplow_entities import Entity, entities_of, first_of, name_of
+from ingestion.normalise.snowplow_entities import OWN, Entity, entities_of, first_of, name_of
 
 BATCH_EVENTS = 2_500
 _NULL_UUID = "00000000-0000-0000-0000-000000000000"
@@ -158,9 +158,10 @@ def _self_described(sent: Mapping[str, Any], entities: Sequence[Entity], event_i
     data = described.get("data")
     properties = data if isinstance(data, dict) else {} if data is None else {"data": data}
     name = name_of(described["schema"])
-    if name == "screen_view":
+    is_own = described["schema"].startswith(OWN)
+    if is_own and name == "screen_view":
         return _Named("screen", text_of(properties.get("name")), properties)
-    if name == "snowplow_ecommerce_action":
+    if is_own and name == "snowplow_ecommerce_action":
         event, properties = commerce_event(properties, entities, event_id)
         return _named_track(event, properties)
     return _Named("track", name, properties)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+OWN = "iglu:com.snowplowanalytics."
 _SCHEMA = re.compile(r"iglu:[^/]+/([^/]+)/[^/]+/[^/]+")
 
 
@@ -28,13 +29,13 @@ def entities_of(contexts: Mapping[str, Any]) -> list[Entity]:
 
 
 def first_of(entities: Sequence[Entity], name: str) -> dict[str, Any] | None:
-    """Data of the first entity whose schema has this name."""
-    return next((entity.data for entity in entities if entity.name == name), None)
+    """Data of the first entity whose schema is Snowplow's own of this name: a shop's `user` may be anything."""
+    return next(iter(all_of(entities, name)), None)
 
 
 def all_of(entities: Sequence[Entity], name: str) -> list[dict[str, Any]]:
-    """Data of every entity whose schema has this name."""
-    return [entity.data for entity in entities if entity.name == name]
+    """Data of every entity whose schema is Snowplow's own of this name."""
+    return [entity.data for entity in entities if entity.name == name and entity.schema.startswith(OWN)]
 
 
 def _entities(listed: Sequence[Any]) -> Iterator[Entity]:
