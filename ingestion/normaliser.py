@@ -35,20 +35,20 @@ def _no_step(step: str) -> None:
 def run(log: EventLog, stop: threading.Event, on_step: Callable[[str], None] = _no_step) -> None:
     """Normalise until `stop` is set; a round that was begun is finished. A log that does not answer is waited for."""
     pause = _FIRST_PAUSE_SECONDS
-    trimmed_at = time.monotonic()
+    trimmed_at: float | None = None
     while not stop.is_set():
         try:
-            count = run_once(log, on_step=on_step)
-            if time.monotonic() - trimmed_at >= _TRIM_SECONDS:
+            if trimmed_at is None or time.monotonic() - trimmed_at >= _TRIM_SECONDS:
                 on_step("before_trim")
                 log.trim()
                 trimmed_at = time.monotonic()
+            count = run_once(log, on_step=on_step)
         except LogError as error:
             if pause == _FIRST_PAUSE_SECONDS:
                 _LOG.warning("Normalising waits for the event log. %s", error)
             stop.wait(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
-            trimmed_at = 0.0  # a full log has room again once it is trimmed
+            trimmed_at = None  # a full log has room again once it is trimmed
         else:
             if pause > _FIRST_PAUSE_SECONDS:
                 _LOG.warning("Normalising goes on.")

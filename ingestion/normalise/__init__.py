@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ingestion.envelope import RejectReason
 from ingestion.event_log import Normalized, Received
-from ingestion.normalise import segment
+from ingestion.normalise import mini, pixel, segment, snowplow
 from ingestion.normalise.lines import refused_whole
 from ingestion.normalise.parts import whole_body
 
@@ -22,6 +22,9 @@ class Shape(NamedTuple):
 
 KINDS: dict[str, Shape] = {
     "segment": Shape(segment.normalise, segment.split),
+    "pixel": Shape(pixel.normalise),
+    "mini": Shape(mini.normalise),
+    "snowplow": Shape(snowplow.normalise, snowplow.split),
 }
 
 

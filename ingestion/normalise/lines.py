@@ -18,6 +18,7 @@ from ingestion.event_log import Normalized, Received, Refused
 
 MESSAGE_ID_LENGTH = 100  # Segment's limit, in characters
 MAX_DEPTH = 64  # of a line, itself included; landing has the same limit, and DuckDB reads no line deeper than 128
+LINE_BYTES = 1 << 20  # landing's limit of a row
 REQUEST_BYTES = 8 << 20  # of all lines of a request: a batch's shared context is repeated in each of its events
 MINTED = {"id_origin": "minted"}
 
@@ -128,6 +129,8 @@ class Outcome:
             elif len(line.message_id) > MESSAGE_ID_LENGTH:
                 raise PartRefusedError(RejectReason.MESSAGE_ID_TOO_LONG)
         content = encoded(line)
+        if len(content) > LINE_BYTES:
+            raise PartRefusedError(RejectReason.OVERSIZE)
         if self._size + len(content) > REQUEST_BYTES:
             raise PartRefusedError(RejectReason.OVERSIZE, "The request's events are larger than 8 MiB together.")
         self._size += len(content)

@@ -5,6 +5,7 @@ The same event in a file, through ingestion/mappings/segment.yml, becomes the sa
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import msgspec
@@ -68,14 +69,16 @@ _object = msgspec.json.Decoder(dict[str, Any])
 _anything = msgspec.json.Decoder()
 
 
-class _Request(NamedTuple):
-    """What all calls of a request share; `call` is the call that the path names, None for a batch."""
+class Shared(NamedTuple):
+    """What all calls of a request share. `call` is the call that its path names, None for a batch; `is_on_device` where the request is
+    known to come from the person's own device, so that its address is the person's."""
 
     facts: Mapping[str, str]
-    call: str | None
-    context: dict[str, Any]
-    integrations: dict[str, Any]
-    sent_at: str | None
+    call: str | None = None
+    is_on_device: bool = False
+    context: Mapping[str, Any] = MappingProxyType({})
+    integrations: Mapping[str, Any] = MappingProxyType({})
+    sent_at: str | None = None
 
 
 def split(received: Received) -> Sequence[bytes]:
@@ -90,25 +93,27 @@ def split(received: Received) -> Sequence[bytes]:
 def normalise(received: Received, entry: str) -> Normalized:
     """Every call of the request."""
     try:
-        request, calls = _taken_apart(received)
+        shared, calls = _taken_apart(received)
     except PartRefusedError as error:
         return refused_whole(received, error.reason, error.detail)
     outcome = Outcome(received, entry)
-    return outcome.add_each(calls, partial(_add_call, outcome, request)).result()
+    return outcome.add_each(calls, partial(add_call, outcome, shared)).result()
 
 
-def _taken_apart(received: Received) -> tuple[_Request, Sequence[bytes | msgspec.Raw]]:
+def _taken_apart(received: Received) -> tuple[Shared, Sequence[bytes | msgspec.Raw]]:
     body = decoded_body(received)
     path = received.facts.get("path", "batch")
+    on_device = "origin" in received.facts  # browsers name the page's origin, servers have none
     if path not in _BATCHES:
-        return _Request(received.facts, _LETTERS.get(path, path), {}, {}, None), [body]
+        return Shared(received.facts, call=_LETTERS.get(path, path), is_on_device=on_device), [body]
     batch = decoded_json(_batch, body)
     if batch.batch is msgspec.UNSET:  # one call with its type, which is how a refused call of a batch is sent again
-        return _Request(received.facts, None, {}, {}, None), [body]
+        return Shared(received.facts, is_on_device=on_device), [body]
     if len(batch.batch) > BATCH_EVENTS:
         raise PartRefusedError(RejectReason.BATCH_TOO_LARGE)
     context, integrations = _shared("context", batch.context), _shared("integrations", batch.integrations)
-    return _Request(received.facts, None, context, integrations, time_of(batch.sent_at)), batch.batch
+    shared = Shared(received.facts, None, on_device, context, integrations, time_of(batch.sent_at))
+    return shared, batch.batch
 
 
 def _shared(name: str, content: msgspec.Raw) -> dict[str, Any]:
@@ -118,23 +123,24 @@ def _shared(name: str, content: msgspec.Raw) -> dict[str, Any]:
     return object_of(name, decoded_json(_anything, content))
 
 
-def _add_call(outcome: Outcome, request: _Request, part: int, content: bytes | msgspec.Raw) -> None:
+def add_call(outcome: Outcome, shared: Shared, part: int, content: bytes | msgspec.Raw) -> None:
+    """Add one call as JSON. Raises PartRefusedError."""
     if len(memoryview(content)) > EVENT_BYTES:
         raise PartRefusedError(RejectReason.OVERSIZE, "The event is larger than 32 KB.")
     call = decoded_json(_call, content)
-    line = _line(call, request)
+    line = _line(call, shared)
     is_timed = line.original_timestamp is not None
     canonical = _canonical(content, line.type) if line.message_id is None and is_timed else None
     outcome.add(part, line, canonical=canonical)
 
 
-def _line(call: _Call, request: _Request) -> EventLine:
-    type_ = _type(call, request)
+def _line(call: _Call, shared: Shared) -> EventLine:
+    type_ = _type(call, shared)
     name = text_of(call.event) or text_of(call.name)
     user_id = text_of(call.user_id) or text_of(call.snake_user_id)
     anonymous_id = text_of(call.anonymous_id) or text_of(call.snake_anonymous_id)
     properties, traits = object_of("properties", call.properties), object_of("traits", call.traits)
-    context = request.context | object_of("context", call.context)
+    context = {**shared.context, **object_of("context", call.context)}
     on_person = context.get("traits")
     about_person = on_person if isinstance(on_person, dict) else {}
     if type_ == EventType.TRACK and name is None:
@@ -153,7 +159,7 @@ def _line(call: _Call, request: _Request) -> EventLine:
         properties = {"category": call.category} | properties
     if user_id is None and anonymous_id is None:
         raise PartRefusedError(RejectReason.NO_ID)
-    consent = consent_of(context, request.facts)
+    consent = consent_of(context, shared.facts)
     original, occurred = _times(call)
     return EventLine(
         type=type_,
@@ -164,16 +170,16 @@ def _line(call: _Call, request: _Request) -> EventLine:
         identifiers=promoted({} if type_ == EventType.GROUP else traits, about_person, properties, context),
         properties=properties,
         traits=traits if call.traits is not None else about_person,
-        context=_completed(context, call, request),
+        context=_completed(context, call, shared),
         consent=consent,
         original_timestamp=original,
         occurred_at=occurred,
-        sent_at=time_of(call.sent_at) or request.sent_at,
+        sent_at=time_of(call.sent_at) or shared.sent_at,
     )
 
 
-def _type(call: _Call, request: _Request) -> str:
-    type_: str = request.call or (call.type.lower() if isinstance(call.type, str) else "")
+def _type(call: _Call, shared: Shared) -> str:
+    type_: str = shared.call or (call.type.lower() if isinstance(call.type, str) else "")
     if type_ not in _TYPES:
         raise PartRefusedError(RejectReason.UNKNOWN_TYPE)
     return type_
@@ -194,20 +200,18 @@ def _times(call: _Call) -> tuple[str | None, str | None]:
     return original, timestamp
 
 
-def _completed(context: dict[str, Any], call: _Call, request: _Request) -> dict[str, Any]:
+def _completed(context: dict[str, Any], call: _Call, shared: Shared) -> dict[str, Any]:
     """The context with what the request says of the person's own device, and with the integrations where they choose any."""
-    integrations = request.integrations | object_of("integrations", call.integrations)
+    integrations = {**shared.integrations, **object_of("integrations", call.integrations)}
     if integrations and integrations != {"All": True}:
         context = context | {"integrations": integrations}
-    if _is_on_device(context, request.facts):
-        seen = {"ip": request.facts.get("ip"), "userAgent": request.facts.get("user_agent")}
+    if shared.is_on_device or _is_on_device(context):
+        seen = {"ip": shared.facts.get("ip"), "userAgent": shared.facts.get("user_agent")}
         context = {name: value for name, value in seen.items() if value} | context
     return context
 
 
-def _is_on_device(context: Mapping[str, Any], facts: Mapping[str, str]) -> bool:
-    if "origin" in facts or facts.get("content_type", "").startswith("text/plain"):
-        return True
+def _is_on_device(context: Mapping[str, Any]) -> bool:
     library = context.get("library")
     name = library.get("name") if isinstance(library, dict) else None
     return isinstance(name, str) and any(word in name.lower() for word in _ON_DEVICE)
