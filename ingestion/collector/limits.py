@@ -42,6 +42,6 @@ class RateLimits:
             )
 
     def charge(self, source: str, limit_per_second: float | None, events: int) -> None:
-        """Take a token for each event of a request that was admitted."""
-        if limit_per_second is not None:
+        """Take a token for each event of a request; webhooks, whose senders may not try again, are never asked whether they have one."""
+        if limit_per_second is not None and source in self._buckets:
             self._buckets[source].tokens -= events

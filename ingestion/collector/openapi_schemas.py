@@ -37,6 +37,28 @@ _CALLS: dict[str, Any] = {
 _PERSON: dict[str, Any] = {"user_id": _TEXT, "anonymous_id": _TEXT, "message_id": _TEXT}
 _ANY_OBJECT: dict[str, Any] = {"type": "object"}
 
+_ID: dict[str, Any] = {"type": ["string", "integer"]}
+_OPTIONAL_ID: dict[str, Any] = {"type": ["string", "integer", "null"]}
+_NAMES_OF_A_PERSON = ("user_id", "anonymous_id", "email", "phone", "loyalty_id", "device_id")
+_NUMBER: dict[str, Any] = {"type": ["number", "null"]}
+_PLACE = {
+    "type": ["object", "null"],
+    "properties": {
+        **dict.fromkeys(("country", "region", "city"), _TEXT),
+        "latitude": _NUMBER,
+        "longitude": _NUMBER,
+    },
+}
+
+
+def _store_act(own: dict[str, Any], key: str) -> dict[str, Any]:
+    """A QR scan or a visit: its own fields, who it was, when and where."""
+    people = dict.fromkeys(_NAMES_OF_A_PERSON, _OPTIONAL_ID) | {"email": _TEXT, "message_id": _TEXT}
+    told = {"occurred_at": _TIME, "sent_at": _TIME, "location": _PLACE, "properties": {"type": "object"}}
+    consent = {"type": ["object", "null"], "additionalProperties": {"type": "boolean"}}
+    return {"type": "object", "properties": people | told | {"consent": consent} | own, "required": [key]}
+
+
 SCHEMAS: dict[str, Any] = _CALLS | {
     "Batch": {
         "type": "object",
@@ -71,6 +93,11 @@ SCHEMAS: dict[str, Any] = _CALLS | {
         | {"event_type": {"type": "string", "minLength": 1}, "properties": _OBJECT, "occurred_at": _TIME},
         "required": ["event_type"],
     },
+    "Scan": _store_act(
+        {"qr_id": _ID, "store_id": _OPTIONAL_ID, "product_id": _OPTIONAL_ID, "campaign": _TEXT, "url": _TEXT}, "qr_id"
+    ),
+    "Visit": _store_act({"store_id": _ID, "seconds": {"type": ["number", "null"]}, "means": _TEXT}, "store_id")
+    | {"anyOf": [{"required": [name]} for name in _NAMES_OF_A_PERSON]},
     "AnyObject": _ANY_OBJECT
     | {"description": "A JSON object; what it lacks is found when it is read, not when it is taken."},
     "Success": {

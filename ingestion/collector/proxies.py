@@ -1,6 +1,7 @@
 """Who sent a request, and to which address: what proxies say is believed only of those that the settings trust."""
 
 from ipaddress import IPv4Network, IPv6Network, ip_address
+from urllib.parse import quote
 
 from starlette.requests import Request
 
@@ -27,11 +28,12 @@ def client_ip(request: Request, trusted: Networks) -> str | None:
 
 def public_url(request: Request, trusted: Networks) -> str:
     """The URL that the sender called, as a signature over it needs it: scheme and host from a trusted proxy's headers where it sent any."""
-    scheme, host = request.url.scheme, request.headers.get("host", "")
+    # not request.url: a Host that is none of a URL would break it
+    scheme, host = request.scope.get("scheme", "http"), request.headers.get("host", "")
     if trusted and request.client and _is_trusted(request.client.host, trusted):
         scheme = request.headers.get("x-forwarded-proto", scheme).split(",")[-1].strip()
         host = request.headers.get("x-forwarded-host", host).split(",")[-1].strip()
-    path = request.scope.get("raw_path", b"").decode("latin-1") or request.url.path
+    path = request.scope.get("raw_path", b"").decode("latin-1") or quote(request.scope["path"])
     query = request.scope["query_string"].decode("latin-1")
     return f"{scheme}://{host}{path}" + (f"?{query}" if query else "")
 

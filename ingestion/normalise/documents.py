@@ -15,8 +15,9 @@ import msgspec
 
 from ingestion.envelope import RejectReason
 from ingestion.event_log import Received
+from ingestion.lone_surrogates import without_lone_surrogates
 from ingestion.normalise.lines import Identifier, PartRefusedError, text_of
-from ingestion.normalise.parts import decoded_body, without_lone_surrogates
+from ingestion.normalise.parts import decoded_body
 
 Document = dict[str, Any]
 

@@ -9,6 +9,7 @@ import msgspec
 
 from ingestion.envelope import RejectReason
 from ingestion.event_log import Normalized, Received
+from ingestion.lone_surrogates import without_lone_surrogates
 from ingestion.normalise.documents import (
     amount,
     at,
@@ -26,7 +27,7 @@ from ingestion.normalise.documents import (
     verbatim,
 )
 from ingestion.normalise.lines import EventLine, Outcome, PartRefusedError
-from ingestion.normalise.parts import decoded_body, without_lone_surrogates
+from ingestion.normalise.parts import decoded_body, whole_body
 from ingestion.normalise.shopify_orders import placed_line
 from ingestion.normalise.source_settings import SOURCE_FILES, ItemFields, PosMapping
 
@@ -49,9 +50,11 @@ class Line(NamedTuple):
 
 
 def split(received: Received) -> Sequence[bytes]:
-    """The receipts of a request as they were sent. Raises PartRefusedError where they cannot be told apart."""
-    mapping = SOURCE_FILES.of(received.source).pos
-    return receipts_in(decoded_body(received), mapping.receipts)
+    """The receipts of a request as they were sent; the whole body where they cannot be told apart."""
+    try:
+        return receipts_in(decoded_body(received), SOURCE_FILES.of(received.source).pos.receipts)
+    except PartRefusedError:
+        return whole_body(received)
 
 
 def receipts_in(body: bytes, path: str | None) -> list[bytes]:
@@ -177,9 +180,7 @@ def _sides(
     return _portion(kept, share), _portion(came_back, share)
 
 
-def _whole(
-    lines: list[Line], total: Decimal | None, tax: Decimal | None, discount: Decimal | None
-) -> dict[str, Any]:
+def _whole(lines: list[Line], total: Decimal | None, tax: Decimal | None, discount: Decimal | None) -> dict[str, Any]:
     total, tax = (None if value is None else abs(value) for value in (total, tax))
     revenue = total - tax if total is not None and tax is not None else None
     return given(
@@ -194,9 +195,7 @@ def _whole(
 def _portion(lines: list[Line], share: Decimal) -> dict[str, Any]:
     """One side of an exchange, by its lines: the receipt's total is what the two sides differ by."""
     gross = total_of(line.gross for line in lines)
-    return given(
-        total=number(gross), revenue=number(gross * share), products=[line.product for line in lines]
-    )
+    return given(total=number(gross), revenue=number(gross * share), products=[line.product for line in lines])
 
 
 def _item(item: object, fields: ItemFields) -> Line:

@@ -6,9 +6,10 @@ import msgspec
 
 from ingestion.envelope import RejectReason
 from ingestion.event_log import Normalized, Received
+from ingestion.lone_surrogates import without_lone_surrogates
 from ingestion.normalise.documents import given, identifiers, optional_instant
 from ingestion.normalise.lines import EventLine, Outcome, PartRefusedError, text_of
-from ingestion.normalise.parts import decoded_body, without_lone_surrogates
+from ingestion.normalise.parts import decoded_body
 
 _Text = str | int | None
 
@@ -101,13 +102,13 @@ def _line(act: Scan | Visit) -> EventLine:
         # a code printed for one person can name them (identity/rules.yml, qr_id); a poster's cannot, so by default none does
         contacts["qr_id"] = act.qr_id
         event, channel = "QR Code Scanned", "qr"
+        campaign = {"source": "qr", "medium": "offline", "name": act.campaign} if act.campaign else {}
         own = given(
             qr_id=text_of(act.qr_id), store_id=text_of(act.store_id), product_id=text_of(act.product_id), url=act.url
         )
     else:
-        event, channel = "Store Visited", "store"
+        event, channel, campaign = "Store Visited", "store", {}
         own = given(store_id=text_of(act.store_id), seconds=act.seconds, means=act.means)
-    campaign = {"source": "qr", "medium": "offline", "name": act.campaign} if getattr(act, "campaign", None) else {}
     return EventLine(
         type="track",
         event=event,

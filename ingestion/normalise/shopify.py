@@ -62,21 +62,27 @@ _LINES: dict[str, Callable[[Document, SourceSettings], list[Line]]] = {
 def family_of(document: Document) -> str | None:
     """What a body is, by the fields that it has; None where Weft does not know such a body."""
     names = document.keys()
-    if names == {"id"}:
-        return "deleted_product"
     if "shop_id" in names:
         return _privacy_topic(document)
-    if "refund_line_items" in names and "order_id" in names:
-        return "refund"
     if "line_items" in names:
-        if "financial_status" in names and "order_number" in names:
-            return "order"
-        if "abandoned_checkout_url" in names or "completed_at" in names:
-            return "checkout"
-        return "cart" if "token" in names and "currency" not in names else None
-    if "variants" in names and "title" in names:
-        return "product"
-    return "customer" if "first_name" in names and "last_name" in names and "id" in names else None
+        return _family_with_lines(document)
+    if names == {"id"}:
+        return "deleted_product"
+    telling = {
+        "refund": {"refund_line_items", "order_id"},
+        "product": {"variants", "title"},
+        "customer": {"id", "first_name", "last_name"},
+    }
+    return next((family for family, needed in telling.items() if needed <= names), None)
+
+
+def _family_with_lines(document: Document) -> str | None:
+    names = document.keys()
+    if {"financial_status", "order_number"} <= names:
+        return "order"
+    if "abandoned_checkout_url" in names or "completed_at" in names:
+        return "checkout"
+    return "cart" if "token" in names and "currency" not in names else None
 
 
 def fits_topic(topic: str, document: Document) -> bool:

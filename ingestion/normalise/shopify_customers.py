@@ -46,11 +46,13 @@ def customer_lines(document: Document, settings: SourceSettings) -> list[Line]:
     ):
         said = part_of(document, block)
         word = _CONSENT_OF_STATE.get(str(said.get("state")))
-        lines += _consent(f"{channel}_consent", key, contact, word, said.get("consent_updated_at"), updated_at)
+        lines += _consent(
+            f"{channel}_consent", key, contact, word, at=_said_at(said.get("consent_updated_at"), updated_at)
+        )
     if "email_marketing_consent" not in document and isinstance(document.get("accepts_marketing"), bool):
-        said_at = document.get("accepts_marketing_updated_at")
+        said_at = _said_at(document.get("accepts_marketing_updated_at"), updated_at)
         contact = person(settings, key, emails=(email,))
-        lines += _consent("email_consent", key, contact, document["accepts_marketing"], said_at, updated_at)
+        lines += _consent("email_consent", key, contact, document["accepts_marketing"], at=said_at)
     return lines
 
 
@@ -74,20 +76,24 @@ def customer_traits(customer: Document) -> dict[str, object]:
     )
 
 
-def _consent(kind: str, key: str, who: Person, word: bool | None, said_at: object, updated_at: str) -> list[EventLine]:
+def _said_at(given_at: object, updated_at: str) -> str:
+    moment = optional_instant(given_at)
+    return utc_text(moment) if moment else updated_at
+
+
+def _consent(kind: str, key: str, who: Person, word: bool | None, *, at: str) -> list[EventLine]:
     if word is None:
         return []
-    moment = optional_instant(said_at)
-    occurred_at = utc_text(moment) if moment else updated_at
+    named = [(each.type, each.value) for each in who.identifiers]
     return [
         EventLine(
             type="identify",
-            message_id=content_id(kind, key, word, occurred_at, [(each.type, each.value) for each in who.identifiers]),
+            message_id=content_id(kind, key, word, at, named),
             user_id=who.user_id,
             identifiers=who.identifiers,
             context={"channel": "shopify"},
             consent={"advertising": word},
             payload={kind: word},
-            occurred_at=occurred_at,
+            occurred_at=at,
         )
     ]

@@ -37,10 +37,11 @@ class ItemFields(_Strict):
 class ReceiptFields(_Strict):
     """Where a receipt says what, as paths inside the receipt (`customer.phone`, `payments.0.card`)."""
 
-    receipt_id: FieldPath = "receipt_id"
-    original_receipt_id: FieldPath | None = "original_receipt_id"
+    receipt_id: FieldPath | tuple[FieldPath, ...] = "receipt_id"
+    """Several paths, where stores number their own receipts: their values are joined by a dash."""
+    original_receipt_id: FieldPath | tuple[FieldPath, ...] | None = "original_receipt_id"
     sold_at: FieldPath = "sold_at"
-    updated_at: FieldPath | None = "updated_at"
+    corrected_at: FieldPath | None = "corrected_at"
     kind: FieldPath | None = "type"
     store_id: FieldPath | None = "store_id"
     till_id: FieldPath | None = "till_id"
@@ -52,7 +53,7 @@ class ReceiptFields(_Strict):
     discount: FieldPath | None = "discount"
     payment_method: FieldPath | None = "payment_method"
     card_last4: FieldPath | None = "card_last4"
-    user_id: FieldPath | None = "customer.id"
+    user_id: FieldPath | None = "customer.user_id"
     loyalty_id: FieldPath | None = "customer.loyalty_id"
     phone: FieldPath | None = "customer.phone"
     email: FieldPath | None = "customer.email"

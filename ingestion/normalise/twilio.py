@@ -84,9 +84,7 @@ def _inbound_line(message: Message, settings: SourceSettings) -> EventLine:
         type="track",
         event="Message Received",
         message_id=message.sid,
-        identifiers=identifiers(
-            ("phone", phone_of(customer)), ("phone", f"+{wa_id}" if _is_number(wa_id) else None)
-        ),
+        identifiers=identifiers(("phone", phone_of(customer)), ("phone", f"+{wa_id}" if _is_number(wa_id) else None)),
         properties=given(
             message_sid=message.sid,
             body_length=len(body),
