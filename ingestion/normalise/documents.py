@@ -100,6 +100,8 @@ def at(document: object, path: str | None) -> Any:
 
 def text(value: object) -> str | None:
     """A scalar as text, None where it is blank, a list or an object: what a person typed may be anything."""
+    if isinstance(value, Decimal):
+        return format(value, "f") if abs(value.adjusted()) < 40 else None
     return None if isinstance(value, list | dict) else text_of(value)
 
 

@@ -167,7 +167,14 @@ CART: Json = {
     "created_at": "2026-02-20T08:50:00.000Z",
     "updated_at": "2026-02-20T08:50:00.120Z",
     "line_items": [
-        {"id": 808950810, "variant_id": 808950810, "product_id": 632910392, "title": "Mug", "price": "11.90", "quantity": 2}
+        {
+            "id": 808950810,
+            "variant_id": 808950810,
+            "product_id": 632910392,
+            "title": "Mug",
+            "price": "11.90",
+            "quantity": 2,
+        }
     ],
 }
 
@@ -246,12 +253,36 @@ WOO_ORDER: Json = {
     "total": "52.36",
     "total_tax": "8.36",
     "customer_id": 25,
-    "billing": {"email": "ann@example.com", "phone": "0151 12345678", "first_name": "Ann", "country": "DE", "city": "Köln"},
+    "billing": {
+        "email": "ann@example.com",
+        "phone": "0151 12345678",
+        "first_name": "Ann",
+        "country": "DE",
+        "city": "Köln",
+    },
     "payment_method": "bacs",
     "meta_data": [{"id": 1, "key": "_wc_order_attribution_utm_source", "value": "newsletter"}],
     "line_items": [
-        {"id": 1, "product_id": 93, "variation_id": 0, "name": "Mug", "quantity": 3, "subtotal": "20.00", "total": "18.00", "price": 6.0},
-        {"id": 2, "product_id": 94, "variation_id": 95, "name": "Pot", "quantity": 1, "subtotal": "25.00", "total": "22.00", "price": 22},
+        {
+            "id": 1,
+            "product_id": 93,
+            "variation_id": 0,
+            "name": "Mug",
+            "quantity": 3,
+            "subtotal": "20.00",
+            "total": "18.00",
+            "price": 6.0,
+        },
+        {
+            "id": 2,
+            "product_id": 94,
+            "variation_id": 95,
+            "name": "Pot",
+            "quantity": 1,
+            "subtotal": "25.00",
+            "total": "22.00",
+            "price": 22,
+        },
     ],
     "coupon_lines": [{"code": "spring"}],
     "fee_lines": [],

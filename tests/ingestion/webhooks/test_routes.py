@@ -218,7 +218,12 @@ def test_five_hundred_bad_signatures_a_vendor_are_401_and_change_nothing(
         source, name = "whatsapp", "x-twilio-signature"
         body, headers = twilio_request(TWILIO_URL, INBOUND | {"Body": CANARY})
     elif vendor == "shopify":
-        source, name, body, headers = "shop", "x-shopify-hmac-sha256", document, shopify_headers(document, "orders/create")
+        source, name, body, headers = (
+            "shop",
+            "x-shopify-hmac-sha256",
+            document,
+            shopify_headers(document, "orders/create"),
+        )
     else:
         source, name, body, headers = "woo", "x-wc-webhook-signature", document, woo_headers(document, "order.created")
     headers = {key.lower(): value for key, value in headers.items()}
@@ -233,7 +238,11 @@ def test_five_hundred_bad_signatures_a_vendor_are_401_and_change_nothing(
     step = max(1, len(body) // 200)
     for at in range(0, len(body), step):
         cases.append((paths[0], body[:at] + bytes([body[at] ^ 1]) + body[at + 1 :], [good.encode()]))
-    cases += [(paths[0], body + b" ", [good.encode()]), (paths[0], body[:-1], [good.encode()]), (paths[0], b"", [good.encode()])]
+    cases += [
+        (paths[0], body + b" ", [good.encode()]),
+        (paths[0], body[:-1], [good.encode()]),
+        (paths[0], b"", [good.encode()]),
+    ]
     assert len(cases) >= 500
     for path, sent, values in cases:
         answer = client.post(path, content=sent, headers=[*others, *((name_, value) for value in values)])

@@ -40,7 +40,14 @@ def test_an_order_is_its_merchandise_without_tax_and_delivery_in_the_shops_money
     properties = order["properties"]
     money_of = {name: properties[name] for name in ("total", "revenue", "subtotal", "tax", "shipping", "discount")}
     # 47.60 with tax is 40.00 and 7.60; delivery 4.76 is 4.00 and 0.76; 40 + 4 + 8.36 = 52.36
-    assert money_of == {"total": 52.36, "revenue": 40.0, "subtotal": 40.0, "tax": 8.36, "shipping": 4.0, "discount": 5.95}
+    assert money_of == {
+        "total": 52.36,
+        "revenue": 40.0,
+        "subtotal": 40.0,
+        "tax": 8.36,
+        "shipping": 4.0,
+        "discount": 5.95,
+    }
     assert (properties["order_id"], properties["currency"], properties["coupon"]) == ("450789469", "EUR", "SPRING")
     assert properties["products"][0] == {
         "product_id": "632910392", "variant_id": "808950810", "sku": "MUG-1", "name": "Mug", "variant": "blue",
@@ -113,7 +120,9 @@ def without_entry(event: dict[str, Any]) -> dict[str, Any]:
 def test_the_same_content_is_the_same_event_whatever_the_headers_say() -> None:
     """T4: a replay with a new delivery id, another topic and other spelling of the same JSON."""
     first = only(events("shopify", ORDER, topic="orders/create", delivery="d-1"))
-    again = normalised("shopify", json.dumps(ORDER, indent=1).encode(), entry="9-0", topic="orders/paid", delivery="d-2")
+    again = normalised(
+        "shopify", json.dumps(ORDER, indent=1).encode(), entry="9-0", topic="orders/paid", delivery="d-2"
+    )
     assert without_entry(only(lines(again.events))) == without_entry(first)
     another = only(events("shopify", changed(ORDER, note="gift")))
     assert another["message_id"] != first["message_id"]
@@ -154,7 +163,11 @@ def test_a_refund_without_lines_is_what_was_paid_back_and_a_failed_payment_is_no
 
 def test_a_customer_is_an_identify_and_each_word_about_marketing_one_of_its_own_day() -> None:
     identify, email, sms = events("shopify", CUSTOMER)
-    assert (identify["type"], identify["user_id"], identify["occurred_at"]) == ("identify", "207119551", "2026-02-21T08:00:00Z")
+    assert (identify["type"], identify["user_id"], identify["occurred_at"]) == (
+        "identify",
+        "207119551",
+        "2026-02-21T08:00:00Z",
+    )
     assert identify["traits"]["first_name"] == "Ann" and "consent" not in identify
     assert (email["consent"], email["occurred_at"]) == ({"advertising": True}, "2025-06-01T10:00:00Z")
     assert (sms["consent"], sms["occurred_at"]) == ({"advertising": False}, "2025-07-01T10:00:00Z")

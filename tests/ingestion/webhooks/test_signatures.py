@@ -55,7 +55,15 @@ def test_wordpress_takes_entities_out_of_a_secret_before_it_signs() -> None:
         (HTTP_URL, urlencode(CALL), b"0ZXoZLH/DfblKGATFgpif+LLRf4="),
         (HTTP_URL.replace(".com", ".com:80"), urlencode(CALL), b"0ZXoZLH/DfblKGATFgpif+LLRf4="),
     ],
-    ids=["form", "repeated", "signed_with_port", "port_in_both", "port_in_url_only", "http_signed_with_port", "http_port"],
+    ids=[
+        "form",
+        "repeated",
+        "signed_with_port",
+        "port_in_both",
+        "port_in_url_only",
+        "http_signed_with_port",
+        "http_port",
+    ],
 )
 def test_twilios_vectors(url: str, form: str, signature: bytes) -> None:
     assert twilio(url, form.encode(), signature, FORM)

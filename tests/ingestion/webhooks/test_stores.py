@@ -1,15 +1,16 @@
 """What messages, receipts, scans and visits become."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 
-from ingestion.normalise import part_bytes
-from ingestion.normalise.source_settings import SOURCE_FILES
 from ingestion.event_log import Received
+from ingestion.normalise import part_bytes
+from ingestion.normalise.source_settings import SOURCE_FILES, read_source_settings
 from tests.ingestion.webhooks.payloads import INBOUND, RECEIVED_AT, STATUS, body_of, events, lines, normalised
 
 RECEIPT: dict[str, Any] = {
@@ -140,7 +141,10 @@ def test_a_list_of_receipts_is_taken_apart_and_a_bad_one_keeps_its_bytes() -> No
     body = json.dumps([RECEIPT, {"receipt_id": "R-3"}, 7, RECEIPT | {"receipt_id": "R-4"}]).encode()
     found = normalised("pos", body, source="till")
     assert [event["part"] for event in lines(found.events)] == [0, 3]
-    assert [(refused.index, refused.reason) for refused in found.refused] == [(1, "bad_timestamp"), (2, "not_an_object")]
+    assert [(refused.index, refused.reason) for refused in found.refused] == [
+        (1, "bad_timestamp"),
+        (2, "not_an_object"),
+    ]
     assert part_bytes(Received("pos", "till", RECEIVED_AT, body), 1) == b'{"receipt_id": "R-3"}'
 
 
@@ -225,3 +229,12 @@ def test_what_is_not_of_its_form_is_refused_without_its_values(kind: str, body: 
 
 def test_nothing_else_is_lost_of_a_request_of_a_list_that_is_none() -> None:
     assert events("pos", [], source="till") == []
+
+
+def test_the_page_shows_a_receipt_and_settings_that_work(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "webhooks.md").read_text(encoding="utf-8")
+    blocks = dict(re.findall(r"```(json|yaml)\n(.*?)```", page, re.DOTALL))
+    receipt = one("pos", blocks["json"].encode())
+    assert (receipt["event"], receipt["properties"]["revenue"]) == ("Order Completed", 20.0)
+    (tmp_path / "till.yml").write_text(blocks["yaml"], encoding="utf-8")
+    assert read_source_settings(tmp_path / "till.yml").pos.fields.receipt_id == ("branch", "slip_no")

@@ -85,7 +85,11 @@ def test_an_order_in_the_bin_is_cancelled_by_its_topic_alone() -> None:
 
 def test_a_customer_and_a_product() -> None:
     [customer] = events("woocommerce", WOO_CUSTOMER, source="woo")
-    assert (customer["type"], customer["user_id"], customer["occurred_at"]) == ("identify", "25", "2026-02-20T09:00:00Z")
+    assert (customer["type"], customer["user_id"], customer["occurred_at"]) == (
+        "identify",
+        "25",
+        "2026-02-20T09:00:00Z",
+    )
     [product] = lines(normalised("woocommerce", body_of(WOO_PRODUCT), source="woo").products)
     told = {name: product[name] for name in ("id", "name", "category_path", "price", "stock", "updated_at")}
     assert told == {
