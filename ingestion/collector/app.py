@@ -25,6 +25,8 @@ from ingestion.collector.segment_routes import segment_routes
 from ingestion.collector.service_routes import service_routes
 from ingestion.collector.settings import CollectorSettings
 from ingestion.collector.snowplow_routes import snowplow_routes
+from ingestion.collector.store_routes import store_routes
+from ingestion.collector.webhook_routes import webhook_routes
 from ingestion.event_log import LogWriter
 
 ROUTES: tuple[Callable[[CollectorContext], list[CollectorRoute]], ...] = (
@@ -33,6 +35,8 @@ ROUTES: tuple[Callable[[CollectorContext], list[CollectorRoute]], ...] = (
     beacon_routes,
     snowplow_routes,
     mini_routes,
+    store_routes,
+    webhook_routes,
     service_routes,
 )
 """Every group of routes; a new one is a module beside this file and a line here."""
