@@ -37,6 +37,30 @@ _CALLS: dict[str, Any] = {
 _PERSON: dict[str, Any] = {"user_id": _TEXT, "anonymous_id": _TEXT, "message_id": _TEXT}
 _ANY_OBJECT: dict[str, Any] = {"type": "object"}
 
+_NOT_BLANK: dict[str, Any] = {"type": "string", "pattern": r"[^\s\x00]"}
+_ID: dict[str, Any] = {"anyOf": [_NOT_BLANK, {"type": "integer"}]}
+_INSTANT: dict[str, Any] = {"anyOf": [{"type": "null"}, {"type": "string", "format": "date-time"}]}
+_OPTIONAL_ID: dict[str, Any] = {"type": ["string", "integer", "null"]}
+_NAMES_OF_A_PERSON = ("user_id", "anonymous_id", "email", "phone", "loyalty_id", "device_id")
+_NUMBER: dict[str, Any] = {"type": ["number", "null"]}
+_PLACE = {
+    "type": ["object", "null"],
+    "properties": {
+        **dict.fromkeys(("country", "region", "city"), _TEXT),
+        "latitude": _NUMBER,
+        "longitude": _NUMBER,
+    },
+}
+
+
+def _store_act(own: dict[str, Any], key: str) -> dict[str, Any]:
+    """A QR scan or a visit: its own fields, who it was, when and where."""
+    people = dict.fromkeys(_NAMES_OF_A_PERSON, _OPTIONAL_ID) | {"email": _TEXT, "message_id": _TEXT}
+    told = {"occurred_at": _INSTANT, "sent_at": _INSTANT, "location": _PLACE, "properties": {"type": "object"}}
+    consent = {"type": ["object", "null"], "additionalProperties": {"type": "boolean"}}
+    return {"type": "object", "properties": people | told | {"consent": consent} | own, "required": [key]}
+
+
 SCHEMAS: dict[str, Any] = _CALLS | {
     "Batch": {
         "type": "object",
@@ -70,6 +94,16 @@ SCHEMAS: dict[str, Any] = _CALLS | {
         "properties": _PERSON
         | {"event_type": {"type": "string", "minLength": 1}, "properties": _OBJECT, "occurred_at": _TIME},
         "required": ["event_type"],
+    },
+    "Scan": _store_act(
+        {"qr_id": _ID, "store_id": _OPTIONAL_ID, "product_id": _OPTIONAL_ID, "campaign": _TEXT, "url": _TEXT}, "qr_id"
+    ),
+    "Visit": _store_act({"store_id": _ID, "seconds": {"type": ["number", "null"]}, "means": _TEXT}, "store_id")
+    | {
+        "anyOf": [
+            {"required": [name], "properties": {name: _NOT_BLANK if name == "email" else _ID}}
+            for name in _NAMES_OF_A_PERSON
+        ]
     },
     "AnyObject": _ANY_OBJECT
     | {"description": "A JSON object; what it lacks is found when it is read, not when it is taken."},

@@ -72,7 +72,7 @@ def read_act(kind: str, body: bytes) -> Scan | Visit:
     named = "store_id" if isinstance(act, Visit) else "qr_id"
     if text_of(getattr(act, named)) is None:
         raise PartRefusedError(RejectReason.MISSING_KEY, f"{named} is blank.")
-    if isinstance(act, Visit) and not any((act.user_id, act.anonymous_id, *_contacts(act).values())):
+    if isinstance(act, Visit) and not any(map(text_of, (act.user_id, act.anonymous_id, *_contacts(act).values()))):
         raise PartRefusedError(
             RejectReason.NO_ID, "A visit needs one of user_id, anonymous_id, email, phone, loyalty_id, device_id."
         )

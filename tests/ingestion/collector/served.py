@@ -1,6 +1,6 @@
-"""A collector over a log in memory, as a process of its own: `python -m tests.ingestion.collector.served RULES SECONDS` prints its port.
+"""A collector, as a process of its own: `python -m tests.ingestion.collector.served RULES SECONDS [URL]` prints its port.
 
-RULES is JSON of ingestion.collector.settings.Connections; each append takes SECONDS. What it logs goes to stderr.
+RULES is JSON of ingestion.collector.settings.Connections; each append takes SECONDS; with URL the log is that Redis. What it logs goes to stderr.
 """
 
 import asyncio
@@ -13,6 +13,7 @@ from ingestion.collector.app import create_app
 from ingestion.collector.serving import serve
 from ingestion.collector.settings import CollectorSettings, Connections
 from ingestion.event_log import Received
+from ingestion.redis_log_writer import RedisLogWriter
 from tests.ingestion.collector.senders import Keys, MemoryLog
 
 
@@ -27,12 +28,13 @@ class SlowLog(MemoryLog):
         return "1-0"
 
 
-def main(rules_json: str, seconds: str) -> None:
+def main(rules_json: str, seconds: str, log_url: str = "") -> None:
     """Serve until told to stop."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)
     rules = Connections(**json.loads(rules_json))
     settings = CollectorSettings(keys=Keys(), connections=rules, snowplow_source="snowplow", is_access_logged=True)
-    app = create_app(settings, SlowLog(seconds=float(seconds)))
+    log = RedisLogWriter(log_url) if log_url else SlowLog(seconds=float(seconds))
+    app = create_app(settings, log)
     serve(app, rules, host="127.0.0.1", port=0, on_started=lambda port: print(port, flush=True))
 
 

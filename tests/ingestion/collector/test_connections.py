@@ -44,11 +44,13 @@ class Served:
 
 
 @contextmanager
-def serving(folder: Path, *, rules: dict[str, float] = RULES, append_seconds: float = 0.0) -> Iterator[Served]:
+def serving(
+    folder: Path, *, rules: dict[str, float] = RULES, append_seconds: float = 0.0, log_url: str = ""
+) -> Iterator[Served]:
     log = folder / "collector.log"
     with log.open("w", encoding="utf-8") as stderr:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.ingestion.collector.served", json.dumps(rules), str(append_seconds)],
+            [sys.executable, "-m", "tests.ingestion.collector.served", json.dumps(rules), str(append_seconds), log_url],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=stderr,
