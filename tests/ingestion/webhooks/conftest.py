@@ -8,7 +8,7 @@ import pytest
 from ingestion.collector.app import create_app
 from ingestion.collector.settings import CollectorSettings
 from ingestion.normalise.source_settings import SOURCE_FILES
-from tests.ingestion.collector.conftest import Client, Keys, MemoryLog
+from tests.ingestion.collector.senders import Client, Keys, MemoryLog
 from tests.ingestion.webhooks.payloads import SECRETS
 
 

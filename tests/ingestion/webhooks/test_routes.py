@@ -11,7 +11,7 @@ import pytest
 from ingestion.collector.app import create_app
 from ingestion.collector.settings import CollectorSettings
 from ingestion.event_log import LogFullError, LogUnavailableError
-from tests.ingestion.collector.conftest import KEY, Client, Keys, MemoryLog
+from tests.ingestion.collector.senders import KEY, Client, Keys, MemoryLog
 from tests.ingestion.webhooks.payloads import (
     CUSTOMER,
     INBOUND,
