@@ -41,11 +41,8 @@ def contact_line(contact: Contact, *, source: str, kind: str, fields: Fields) ->
             "type": "track" if contact.is_deleted else "identify",
             "event": "Contact Deleted" if contact.is_deleted else None,
             "modified_at": contact.modified_at,
-            "crm_id": f"{source}:{contact.id}",
             "user_id": _identifier(values, fields.user_id),
-            "email": _identifier(values, fields.email),
-            "phone": _identifier(values, fields.phone),
-            "loyalty_id": _identifier(values, fields.loyalty_id),
+            "identifiers": _identifiers(f"{source}:{contact.id}", values, fields),
             "properties": {"contact_id": contact.id, "crm": kind} if contact.is_deleted else None,
             "traits": None if contact.is_deleted else _traits(values, fields.traits),
             "context": {"channel": "crm", "crm": kind},
@@ -99,6 +96,12 @@ def seconds_of(text: str | None) -> float | None:
 
 def _identifier(values: Mapping[str, Any], paths: Sequence[str]) -> str | None:
     return next((text for path in paths if (text := text_of(at(values, path)))), None)
+
+
+def _identifiers(crm_id: str, values: Mapping[str, Any], fields: Fields) -> list[dict[str, str]]:
+    paths = {"email": fields.email, "phone": fields.phone, "loyalty_id": fields.loyalty_id}
+    found = {type_: _identifier(values, each) for type_, each in paths.items()} | {"crm_id": crm_id}
+    return [{"type": type_, "value": value} for type_, value in found.items() if value]
 
 
 def _traits(values: Mapping[str, Any], paths: Mapping[str, str]) -> dict[str, Any]:

@@ -58,7 +58,7 @@ class Rest:
         place: Place | None = (path, parameters) if path and isinstance(parameters, dict) else self._first(cursor)
         for _ in range(PAGES):
             assert place is not None
-            answer = self._caller.call("GET", place[0], params=place[1])
+            answer = self._caller.call("GET", place[0], params=place[1] or None)  # {} would take the query off
             if not cursor.get("started"):
                 cursor = {**cursor, "started": utc_text(answer.date(self._caller.clock.now()))}
             items = at(answer.content, self._source.items) if self._source.items else answer.content
