@@ -14,6 +14,7 @@ from ingestion.file_errors import FileError
 from ingestion.mappings import load_mapping
 from orchestration.audience_commands import audiences
 from orchestration.collecting import land_file
+from orchestration.crm_commands import crm
 from orchestration.decision_commands import forbid, link, reviews, split
 from orchestration.errors import WeftError
 from orchestration.identity_commands import identity, why
@@ -31,6 +32,7 @@ app = typer.Typer(
 app.add_typer(reviews, name="review", help="Look at events that name too many customers, approve or refuse them.")
 app.add_typer(identity, name="identity", help="Decisions that were made; what other rules would change.")
 app.add_typer(audiences, name="audience", help="Look at published audiences, roll one back.")
+app.add_typer(crm, name="crm", help="Contacts of HubSpot, Salesforce or another CRM, pulled into the inbox.")
 app.add_typer(models, name="model", help="Look at trained models, compare them, choose the champion.")
 
 console = Console(soft_wrap=True)

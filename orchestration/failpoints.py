@@ -15,6 +15,7 @@ from orchestration.errors import SettingsError
 
 FAILPOINTS: dict[str, tuple[str, ...]] = {
     "landing": ("file_begun", "staged", "rejects_written", "rows_written", "before_commit", "committed"),
+    "crm": ("page_written", "file_in_place", "cursor_saved"),
     "stitching": ("resolved", "before_commit", "committed"),
     "training": ("trained", "files written", "files in place", "registered"),
     "scoring": ("scored", "committed"),
