@@ -34,8 +34,9 @@ class EmbeddedRedis:
     """A Redis on 127.0.0.1 that keeps its data in `folder`; a second one on the same folder attaches to the first.
 
     `port=None` takes a free port (the one used last on this folder, where still free). Each accepted write is on disk
-    before it is answered (`appendfsync="always"`); nothing is ever evicted. As a context manager it stops the server
-    at the end only if it started it. Raises EmbeddedRedisError, one sentence, when the server cannot be had.
+    before it is answered (`appendfsync="always"`); nothing is ever evicted, beyond `maxmemory_mb` writes are refused.
+    As a context manager it stops the server at the end only if it started it. Raises EmbeddedRedisError, one sentence,
+    when the server cannot be had.
     """
 
     def __init__(
@@ -45,12 +46,14 @@ class EmbeddedRedis:
         *,
         appendonly: bool = True,
         appendfsync: Fsync = "always",
+        maxmemory_mb: int | None = None,
         deadline_seconds: float = 120.0,
     ) -> None:
         self.folder = Path(folder).resolve()
         self._wanted_port = port
         self._appendonly = appendonly
         self._appendfsync = appendfsync
+        self._maxmemory_mb = maxmemory_mb
         self._deadline_seconds = deadline_seconds
         self._process: subprocess.Popen[bytes] | None = None
         self._port: int | None = None
@@ -164,7 +167,13 @@ class EmbeddedRedis:
         (self.folder / "redis.pid").unlink(missing_ok=True)
         configuration = self.folder / "redis.conf"
         configuration.write_text(
-            server_configuration(self.folder, port=port, appendonly=self._appendonly, appendfsync=self._appendfsync)
+            server_configuration(
+                self.folder,
+                port=port,
+                appendonly=self._appendonly,
+                appendfsync=self._appendfsync,
+                maxmemory_mb=self._maxmemory_mb,
+            )
         )
         process = subprocess.Popen(
             [server_binary(), configuration],

@@ -31,7 +31,9 @@ def server_binary() -> Path:
     return Path(on_path)
 
 
-def server_configuration(folder: Path, *, port: int, appendonly: bool, appendfsync: Fsync) -> str:
+def server_configuration(
+    folder: Path, *, port: int, appendonly: bool, appendfsync: Fsync, maxmemory_mb: int | None = None
+) -> str:
     """Text of redis.conf: loopback only, all files in `folder`, nothing evicted, no snapshots beside the log."""
     lines = {
         "bind": "127.0.0.1",
@@ -43,6 +45,7 @@ def server_configuration(folder: Path, *, port: int, appendonly: bool, appendfsy
         "appendfsync": appendfsync,
         "save": '""',
         "maxmemory-policy": "noeviction",
+        **({"maxmemory": f"{maxmemory_mb}mb"} if maxmemory_mb else {}),
     }
     return "".join(f"{name} {value}\n" for name, value in lines.items())
 

@@ -1,6 +1,6 @@
 """The raw tables: their columns, event types and reasons to reject, written down once."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
@@ -34,6 +34,14 @@ class Table:
         declared = ", ".join(f"{column.name} {types.get(column.type, column.type)}" for column in self.columns)
         return f"create table if not exists {self.name} ({declared})"
 
+    def added_columns(self, present: Collection[str], types: Mapping[str, str] = MappingProxyType({})) -> list[str]:
+        """`alter table` statements for columns that a table made by an older Weft lacks; new columns stand last."""
+        missing = [column for column in self.columns if column.name not in present]
+        return [
+            f"alter table {self.name} add column if not exists {column.name} {types.get(column.type, column.type)}"
+            for column in missing
+        ]
+
 
 EVENTS = Table(
     "raw.events",
@@ -65,16 +73,25 @@ EVENTS = Table(
 
 REJECTED_EVENTS = Table(
     "raw.rejected_events",
-    "One row per distinct refused row of a source (and n-th occurrence in its file); key reject_id.",
+    "One row per distinct refused row of a source (and n-th occurrence in its file), or refused part of a request; key reject_id.",
     (
-        Column("reject_id", "VARCHAR", "sha256 of source, bytes and n-th occurrence in the file"),
+        Column("reject_id", "VARCHAR", "sha256 of source, bytes and n-th occurrence in the file (log: entry and part)"),
         Column("source", "VARCHAR", "where the row came from"),
         Column("reason", "VARCHAR", "snake_case code, see RejectReason"),
         Column("detail", "VARCHAR", "one sentence without personal data"),
-        Column("origin", "VARCHAR", "file name"),
-        Column("row_number", "BIGINT", "1-based data row of the file (blank lines and the header are not counted)"),
+        Column("origin", "VARCHAR", "file name, or log/<kind>/<id of the entry in the event log>"),
+        Column(
+            "row_number",
+            "BIGINT",
+            "1-based data row of the file (blank lines and header not counted), or part of the request",
+        ),
         Column("payload", "BLOB", "the bytes as received; for Parquet the row as JSON"),
         Column("rejected_at", "TIMESTAMP", "when the row was refused"),
+        Column("mapping", "VARCHAR", "name of the mapping that the row was read with"),
+        Column("header", "VARCHAR", "header line of the CSV file, else null"),
+        Column("request", "JSON", "kind, facts and time of the request that the row was sent in; null for a file"),
+        Column("received_at", "TIMESTAMP", "the collector's clock when it arrived; null for a file"),
+        Column("replayed_at", "TIMESTAMP", "when weft replay landed the row after all"),
     ),
     key=("reject_id",),
 )
@@ -108,17 +125,60 @@ EXCHANGE_RATES = Table(
     key=("rate_date", "currency"),
 )
 
+REJECTED_REQUESTS = Table(
+    "raw.rejected_requests",
+    "One row per request with a refused part that is not its whole body: what weft replay reads the part from; key origin.",
+    (
+        Column("origin", "VARCHAR", "as in raw.rejected_events"),
+        Column("body", "BLOB", "the body as received, in its content encoding"),
+        Column("landed_at", "TIMESTAMP", "when this warehouse got it"),
+    ),
+    key=("origin",),
+)
+
+PRIVACY_REQUESTS = Table(
+    "raw.privacy_requests",
+    "One row per request of a person (or a shop) to be erased or told what is stored; key (source, message_id, topic).",
+    (
+        Column("source", "VARCHAR", "where the request came from"),
+        Column("message_id", "VARCHAR", "the sender's id of it, or derived from its content"),
+        Column("topic", "VARCHAR", "what is asked for, such as customers/redact"),
+        Column("subject", "JSON", "object: the ids of the person and of the shop, as given"),
+        Column("received_at", "TIMESTAMP", "the collector's clock when it arrived"),
+        Column("landed_at", "TIMESTAMP", "when this warehouse got it"),
+        Column("status", "VARCHAR", "held until somebody acted on it"),
+    ),
+    key=("source", "message_id", "topic"),
+)
+
+LOG_POSITIONS = Table(
+    "raw.log_positions",
+    "One row per reader of the event log: how far its entries have landed. Written with the rows; key reader.",
+    (
+        Column("reader", "VARCHAR", "warehouse"),
+        Column("epoch", "VARCHAR", "the log's epoch that the position is of"),
+        Column("position", "VARCHAR", "id of the last entry that has landed"),
+        Column("updated_at", "TIMESTAMP", "when that was"),
+        Column("restarted_at", "TIMESTAMP", "when landing last had to begin again at the first entry; null: never"),
+        Column("restart_reason", "VARCHAR", "why: other_log, or older_copy of the same log"),
+    ),
+    key=("reader",),
+)
+
 LANDINGS = Table(
     "raw.landings",
-    "One row per landing of a file: the books. rows_read = accepted + rejected + duplicates + conflicts.",
+    "One row per landing of a file, or of a source's part of a chunk of the event log: the books. "
+    "rows_read = accepted + rejected + duplicates + conflicts.",
     (
         Column("landing_id", "VARCHAR", "unique"),
         Column("mapping", "VARCHAR", "name of the mapping"),
-        Column("source", "VARCHAR", "the mapping's source"),
-        Column("origin", "VARCHAR", "file name"),
-        Column("file_sha256", "VARCHAR", "of the file as it lay there"),
-        Column("file_bytes", "BIGINT", "size of the file as it lay there"),
-        Column("rows_read", "BIGINT", "data rows in the file"),
+        Column("source", "VARCHAR", "the mapping's source; of the event log, the write key's"),
+        Column("origin", "VARCHAR", "file name, log/<first entry>..<last entry>, or replay"),
+        Column(
+            "file_sha256", "VARCHAR", "of the file as it lay there; of log and replay, of the lines that were landed"
+        ),
+        Column("file_bytes", "BIGINT", "size of the file as it lay there, or of those lines"),
+        Column("rows_read", "BIGINT", "data rows in the file, or parts of requests"),
         Column("accepted", "BIGINT", "rows that are new in the target"),
         Column("rejected", "BIGINT", "rows newly in raw.rejected_events, without conflicts"),
         Column("duplicates", "BIGINT", "rows that were there already, rejects and conflicts seen before included"),
@@ -128,7 +188,9 @@ LANDINGS = Table(
     key=("landing_id",),
 )
 
-RAW_TABLES = (EVENTS, REJECTED_EVENTS, PRODUCTS, EXCHANGE_RATES, LANDINGS)
+RAW_TABLES = (
+    EVENTS, REJECTED_EVENTS, PRODUCTS, EXCHANGE_RATES, LANDINGS, REJECTED_REQUESTS, PRIVACY_REQUESTS, LOG_POSITIONS,
+)  # fmt: skip
 
 
 class EventType(StrEnum):
@@ -164,6 +226,10 @@ class RejectReason(StrEnum):
     UNKNOWN_CURRENCY = "unknown_currency"
     MISSING_KEY = "missing_key"
     CONFLICTING_BODY = "conflicting_body"
+    NO_ID = "no_id"
+    MESSAGE_ID_TOO_LONG = "message_id_too_long"
+    BATCH_TOO_LARGE = "batch_too_large"
+    UNREADABLE = "unreadable"
 
     @property
     def sentence(self) -> str:
@@ -191,4 +257,8 @@ _SENTENCES = {
     RejectReason.UNKNOWN_CURRENCY: "The currency is not in raw.exchange_rates.",
     RejectReason.MISSING_KEY: "The row lacks the key of its table.",
     RejectReason.CONFLICTING_BODY: "An event with this key and another body landed before; the first one stands.",
+    RejectReason.NO_ID: "An event needs a userId or an anonymousId.",
+    RejectReason.MESSAGE_ID_TOO_LONG: "A messageId has at most 100 characters.",
+    RejectReason.BATCH_TOO_LARGE: "A batch has at most 2,500 events.",
+    RejectReason.UNREADABLE: "The request could not be read as what it was sent as.",
 }

@@ -22,11 +22,12 @@ NAMES_SHOWN = 40
 
 @dataclass(frozen=True)
 class CsvHeader:
-    """Names of all columns (made unique), the delimiter, and whether the header is the first, plain line."""
+    """Names of all columns (made unique), the delimiter, whether the header is the first, plain line, and that line itself."""
 
     names: tuple[str, ...]
     delimiter: str
     is_plain: bool
+    line: str
 
 
 def csv_header(stream: BinaryIO, mapping: Mapping, file_name: str) -> CsvHeader | None:
@@ -48,7 +49,8 @@ def csv_header(stream: BinaryIO, mapping: Mapping, file_name: str) -> CsvHeader 
     wanted = {name.casefold() for name in mapping.columns}
     delimiter, names = max(headers, key=lambda header: (_mapped(header[1], wanted), len(header[1])))
     require_columns(mapping, names, file_name)
-    return CsvHeader(_unique(names, wanted, file_name), delimiter, is_plain=len(front) == len(given) and text == front)
+    is_plain = len(front) == len(given) and text == front
+    return CsvHeader(_unique(names, wanted, file_name), delimiter, is_plain, line.decode("utf-8"))
 
 
 def _mapped(names: Iterable[str], wanted: set[str]) -> int:

@@ -21,9 +21,13 @@ from ingestion.file_errors import FileError
 from ingestion.mapping_grammar import Mapping
 from ingestion.readers import FileColumn, FileShape
 from ingestion.records import BYTE_ORDER_MARK, ROW_LIMIT_BYTES, Fault, Rows
+from ingestion.row_bytes import NOT_OF_A_FILE
 from ingestion.source_files import ReadableFile, SourceFile, all_rows
 
-REMOVED_SCHEMA = pa.schema([("row_number", pa.int64()), ("reason", pa.string()), ("payload", pa.binary())])
+REMOVED_SCHEMA = pa.schema([
+    ("row_number", pa.int64()), ("reason", pa.string()), ("payload", pa.binary()), ("source", pa.string()),
+    ("detail", pa.string()), *NOT_OF_A_FILE,
+])  # fmt: skip
 _REASON_OF = {
     Fault.OVERSIZE: RejectReason.OVERSIZE,
     Fault.NOT_UTF8: RejectReason.NOT_UTF8,
@@ -74,7 +78,7 @@ def _readable_csv(source: SourceFile, mapping: Mapping, workspace: Path) -> Read
     if header is None:
         return None
     columns = tuple(map(FileColumn, header.names))
-    shape = FileShape(_plain_path(source.path, workspace), "csv", columns, header.delimiter)
+    shape = FileShape(_plain_path(source.path, workspace), "csv", columns, header.delimiter, header=header.line)
     # of a single column a blank line could be a row
     if not source.is_compressed and header.is_plain and len(header.names) > 1:
         rows = _rows_without_fault(source, shape)
@@ -146,7 +150,7 @@ def _copied(source: SourceFile, shape: FileShape, workspace: Path) -> ReadableFi
                 removed.write_table(bad)
                 removed_numbers.append(bad["row_number"].to_numpy())
     numbers = np.concatenate(removed_numbers) if removed_numbers else np.empty(0, np.int64)
-    readable = FileShape(copy, shape.format, shape.columns, shape.delimiter)
+    readable = FileShape(copy, shape.format, shape.columns, shape.delimiter, header=shape.header)
     return ReadableFile(source, readable, removed_path, numbers, count - len(numbers))
 
 
@@ -170,4 +174,7 @@ def _bad_rows(rows: Rows) -> pa.Table:
     bad = np.flatnonzero((rows.faults != Fault.NONE) & (rows.faults != Fault.REPAIRED))
     reasons = [_REASON_OF[Fault(fault)].value for fault in rows.faults[bad]]
     payloads = [rows.row(int(index)) for index in bad]
-    return pa.table([bad + rows.first_number, reasons, payloads], schema=REMOVED_SCHEMA)
+    given = [bad + rows.first_number, reasons, payloads]
+    # what is null says nothing beyond the file and its mapping
+    nulls = [pa.nulls(len(bad), field.type) for field in list(REMOVED_SCHEMA)[len(given) :]]
+    return pa.table([*given, *nulls], schema=REMOVED_SCHEMA)

@@ -35,6 +35,8 @@ class FileShape:
     columns: tuple[FileColumn, ...] = ()
     delimiter: str = ","
     is_free_of_nul: bool = False
+    header: str | None = None
+    """The header line of a CSV file."""
 
 
 def reader_sql(mapping: Mapping, shape: FileShape) -> str:
@@ -58,7 +60,8 @@ def row_as_json_sql(shape: FileShape, rows: str) -> str:
     members = ", ".join(f"{quoted_name(column.name)} := {_value(column)}" for column in shape.columns)
     return (
         f"select file_row_number as place, file_row_number + 1 as row_number, "
-        f"encode(to_json(struct_pack({members}))::varchar) as payload, null as reason, null as detail "
+        f"encode(to_json(struct_pack({members}))::varchar) as payload, null as reason, null as detail, "
+        f"null as origin, null as request, null::timestamp as received_at, null as told_apart_by "
         f"from {_parquet_source(shape.path)} where file_row_number in ({rows})"
     )
 

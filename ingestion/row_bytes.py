@@ -11,9 +11,16 @@ from ingestion.file_columns import json_keys
 from ingestion.records import Positions
 from ingestion.source_files import ReadableFile, all_rows
 
+NOT_OF_A_FILE = (
+    pa.field("origin", pa.string()),
+    pa.field("request", pa.string()),
+    pa.field("received_at", pa.timestamp("us")),
+    pa.field("told_apart_by", pa.string()),
+)
+"""What is known of a row that did not come in a file; null for those that did."""
 FETCHED_SCHEMA = pa.schema([
     ("place", pa.int64()), ("row_number", pa.int64()), ("payload", pa.binary()), ("reason", pa.string()),
-    ("detail", pa.string()),
+    ("detail", pa.string()), *NOT_OF_A_FILE,
 ])  # fmt: skip
 FRONT_ROWS = 1000
 
@@ -29,7 +36,8 @@ def fetched_rows(readable: ReadableFile, places: Positions) -> Iterator[pa.Recor
         reasons = [_why_unreadable(payload) if readable.shape.format == "ndjson" else None for payload in payloads]
         details = [reason and reason.sentence for reason in reasons]
         codes = [reason and reason.value for reason in reasons]
-        columns = [places[first:last], numbers[first:last], payloads, codes, details]
+        nothing = [[None] * len(payloads)] * len(NOT_OF_A_FILE)
+        columns = [places[first:last], numbers[first:last], payloads, codes, details, *nothing]
         arrays = [pa.array(column, field.type) for column, field in zip(columns, FETCHED_SCHEMA, strict=True)]
         yield pa.record_batch(arrays, schema=FETCHED_SCHEMA)
 

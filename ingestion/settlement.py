@@ -16,7 +16,8 @@ from ingestion.typed_columns import RULE, Rule
 # compared apart, because a landing may have cut them; or not part of what happened
 _NOT_BODY = frozenset({"known_at", "occurred_at", "source", "message_id", "payload"})
 
-SCRATCH_TABLES = ("weft_staged", "weft_repeated", "weft_verdict", "weft_refused", "weft_rejects")
+SETTLED_TABLES = ("weft_staged", "weft_repeated", "weft_verdict", "weft_refused", "weft_rejects")
+"""Scratch tables of one settlement."""
 
 NUMBER_OCCURRENCES = f"""
 update weft_staged set message_id = sha256(message_id || ':' || n)
@@ -49,13 +50,16 @@ ADMITTED = f"{RULE} is null and rowid not in (select place from weft_verdict whe
 
 CREATE_REFUSED = """
 create or replace temp table weft_refused (
-    row_number bigint, source varchar, reason varchar, detail varchar, payload blob, is_conflict boolean
+    row_number bigint, source varchar, reason varchar, detail varchar, payload blob, is_conflict boolean,
+    origin varchar, request json, received_at timestamp, told_apart_by varchar
 )
 """
 
 NUMBER_REFUSED = """
 create or replace temp table weft_rejects as
-select *, sha256(encode(source || chr(31) || n || chr(31)) || payload) as reject_id, false as is_known from (
+select *, sha256(encode(source || chr(31) || coalesce(told_apart_by, n::varchar) || chr(31)) || payload) as reject_id,
+    false as is_known
+from (
     select *, row_number() over (partition by source, payload order by row_number) as n from weft_refused
 )
 """
@@ -73,6 +77,8 @@ order by place
 REJECTED_BY_REASON = """
 select reason, count(*) from weft_rejects where not is_known and not is_conflict group by reason order by reason
 """
+
+ORIGINS_OF_NEW_REJECTS = "select distinct origin from weft_rejects where not is_known and request is not null"
 
 CURRENCIES = "select distinct currency from raw.exchange_rates order by currency"
 
@@ -133,15 +139,17 @@ def refuse_removed(mapping: Mapping, removed_path: Path) -> str:
     """Rows that were left out of the readable copy."""
     sentences = ", ".join(f"{quoted_text(reason)}: {quoted_text(reason.sentence)}" for reason in RejectReason)
     return (
-        f"insert into weft_refused select row_number, {quoted_text(mapping.source)}, reason, "
-        f"map {{{sentences}}}[reason], payload, false from read_parquet({quoted_text(str(removed_path))})"
+        f"insert into weft_refused select row_number, coalesce(source, {quoted_text(mapping.source)}), reason, "
+        f"coalesce(detail, map {{{sentences}}}[reason]), payload, false, origin, request, received_at, told_apart_by "
+        f"from read_parquet({quoted_text(str(removed_path))})"
     )
 
 
 def refuse_staged(mapping: Mapping, rules: tuple[Rule, ...], *, fetched: str) -> str:
     """Staged rows that broke a rule or are in conflict, with the bytes that the query `fetched` brings.
 
-    Columns of `fetched`: place, row_number, payload, and reason and detail where a look at the bytes says more.
+    Columns of `fetched`: place, row_number, payload, reason and detail where a look at the bytes says more, and what is known of
+    rows that did not come in a file: origin, request, received_at, and what tells them apart where not their occurrence in it.
     """
     has_source = mapping.target != "exchange_rates"
     source = f"coalesce({'staged.source' if has_source else 'null'}, {quoted_text(mapping.source)})"
@@ -152,14 +160,21 @@ select fetched.row_number, {source},
         else coalesce(fetched.reason, {_rule_texts(rules, "reason")}) end,
     case when staged.{RULE} is null then {quoted_text(RejectReason.CONFLICTING_BODY.sentence)}
         else coalesce(fetched.detail, {_rule_texts(rules, "detail")}) end,
-    fetched.payload, staged.{RULE} is null
+    fetched.payload, staged.{RULE} is null,
+    fetched.origin, fetched.request, fetched.received_at, fetched.told_apart_by
 from ({fetched}) as fetched join weft_staged as staged on staged.rowid = fetched.place
 """
 
 
-def new_rejects(landed_at: datetime, origin: str) -> str:
+def new_rejects(mapping: Mapping, landed_at: datetime, *, origin: str, header: str | None) -> str:
     """Refused rows that are not known yet, in the columns of raw.rejected_events."""
-    values = {"origin": quoted_text(origin), "rejected_at": timestamp(landed_at)}
+    values = {
+        "origin": f"coalesce(origin, {quoted_text(origin)})",
+        "rejected_at": timestamp(landed_at),
+        "mapping": quoted_text(mapping.name),
+        "header": "null" if header is None else quoted_text(header),
+        "replayed_at": "null",
+    }
     selected = ", ".join(values.get(name, name) for name in REJECTED_EVENTS.column_names)
     return f"select {selected} from weft_rejects where not is_known"
 
@@ -181,6 +196,26 @@ from (select count(*) as n, count(*) filter ({RULE} is null) as passed from weft
     from weft_verdict) as verdicts,
     (select count(*) filter (is_known) as known, count(*) filter (is_conflict and not is_known) as conflicts
     from weft_rejects) as refused
+"""
+
+
+def counts_by_source(mapping: Mapping) -> str:
+    """source, rows_read, accepted, rejected, duplicates, conflicts: the same books, a row a source."""
+    source = quoted_text(mapping.source)
+    return f"""
+select source, sum(accepted + rejected + duplicates + conflicts)::bigint, sum(accepted)::bigint, sum(rejected)::bigint,
+    sum(duplicates)::bigint, sum(conflicts)::bigint
+from (
+    select coalesce(source, {source}) as source, count(*) filter (coalesce(verdict, 'new') = 'new') as accepted, 0 as rejected,
+        count(*) filter (verdict = 'duplicate') as duplicates, 0 as conflicts
+    from weft_staged left join weft_verdict on place = weft_staged.rowid
+    where {RULE} is null group by all
+    union all
+    select source, 0, count(*) filter (not is_known and not is_conflict), count(*) filter (is_known),
+        count(*) filter (is_conflict and not is_known)
+    from weft_rejects group by all
+)
+group by source order by source
 """
 
 

@@ -18,6 +18,7 @@ from orchestration.crm_commands import crm
 from orchestration.decision_commands import forbid, link, reviews, split
 from orchestration.errors import WeftError
 from orchestration.identity_commands import identity, why
+from orchestration.key_commands import keys
 from orchestration.model_commands import models
 from orchestration.pass_commands import make_pass, parsed_instant, working
 from orchestration.resources import build_platform
@@ -29,6 +30,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_show_locals=False,
 )
+app.add_typer(keys, name="keys", help="Who may send events: make, list and revoke write keys.")
 app.add_typer(reviews, name="review", help="Look at events that name too many customers, approve or refuse them.")
 app.add_typer(identity, name="identity", help="Decisions that were made; what other rules would change.")
 app.add_typer(audiences, name="audience", help="Look at published audiences, roll one back.")

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from ingestion.mappings import Mapping
 from orchestration import landing, postgres_landing
 from orchestration.duckdb_warehouse import DuckDBConnection
 from orchestration.postgres_connection import PostgresConnection
+from orchestration.staging import Target
 from orchestration.state import State
 from orchestration.warehouse import Connection
 
@@ -42,6 +44,16 @@ def land_folder(
             connection.native, folder=folder, landed_at=landed_at, within=within
         )
     return landing.land_folder(_duckdb(connection), folder=folder, landed_at=landed_at, within=within)
+
+
+@contextmanager
+def landing_target(connection: Connection) -> Iterator[Target]:
+    """Where landings write, for what is no file; its raw tables are there."""
+    if isinstance(connection, PostgresConnection):
+        with postgres_landing.postgres_target(connection.native) as target:
+            yield target
+    else:
+        yield landing.DuckDBTarget(_duckdb(connection))
 
 
 def remember_problems(state: State, reports: Iterable[LandingReport]) -> None:

@@ -45,6 +45,10 @@ class PullError(WeftError, RuntimeError):
     """A pull of CRM contacts cannot be made."""
 
 
+class WriteKeyError(WeftError, ValueError):
+    """A write key cannot be made, or is not the one key that was named."""
+
+
 class NothingServedError(WeftError, LookupError):
     """There is no whole build to read yet."""
 

@@ -16,12 +16,17 @@ from orchestration.errors import SettingsError
 FAILPOINTS: dict[str, tuple[str, ...]] = {
     "landing": ("file_begun", "staged", "rejects_written", "rows_written", "before_commit", "committed"),
     "crm": ("page_written", "file_in_place", "cursor_saved"),
+    "collector": ("received", "authenticated", "before_append", "before_answer"),
+    "normaliser": ("read", "before_write", "written", "before_trim"),
+    "log_landing": (
+        "after_read", "staged", "rejects_written", "rows_written", "before_commit", "committed", "confirmed",
+    ),
     "stitching": ("resolved", "before_commit", "committed"),
     "training": ("trained", "files written", "files in place", "registered"),
     "scoring": ("scored", "committed"),
     "profiles": ("planned", "begun", "written", "snapshot", "identifiers", "removals", "complete"),
     "audience": ("planned", "registered", "copied", "staged", "switched", "remembered"),
-}
+}  # fmt: skip
 """Every point by the work that passes it. Other steps (a percentage of the way) are no failpoints."""
 
 OnStep = Callable[[str], None]

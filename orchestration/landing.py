@@ -15,7 +15,8 @@ from ingestion.landing_report import LandingReport
 from ingestion.mappings import Mapping
 from orchestration.duckdb_warehouse import transaction
 from orchestration.failpoints import OnStep, failpoints
-from orchestration.settling import land_each_into, land_into, settings
+from orchestration.settling import land_each_into, land_into
+from orchestration.staging import settings
 
 EXCHANGE_RATES_FILE = Path(settlement.__file__).parent / "reference" / "exchange_rates.csv"
 
@@ -25,7 +26,13 @@ def ensure_raw_tables(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("create schema if not exists raw")
     for table in RAW_TABLES:
         connection.execute(table.create_statement())
+        for statement in table.added_columns(_columns(connection, table)):
+            connection.execute(statement)
     connection.execute(settlement.SEED_EXCHANGE_RATES, [str(EXCHANGE_RATES_FILE)])
+
+
+def _columns(connection: duckdb.DuckDBPyConnection, table: Table) -> list[str]:
+    return [name for name, *_ in connection.execute(f"describe {table.name}").fetchall()]
 
 
 def land_file(

@@ -6,6 +6,7 @@ have the type json: it keeps the text as it came, which is what the same key wit
 """
 
 import tempfile
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,11 +24,13 @@ from ingestion.mappings import Mapping
 from ingestion.sql_text import quoted_text
 from orchestration.failpoints import OnStep, failpoints
 from orchestration.landing import EXCHANGE_RATES_FILE
-from orchestration.settling import TargetError, land_each_into, land_into
+from orchestration.settling import land_each_into, land_into
+from orchestration.staging import Target, TargetError
 
 POSTGRES_TYPES = {"VARCHAR": 'varchar collate "C"', "JSON": "json", "BLOB": "bytea"}
 """What DuckDB's types are called in PostgreSQL, where the names differ."""
 
+COLUMNS_OF_RAW = "select 'raw.' || table_name, column_name from information_schema.columns where table_schema = 'raw'"
 LANDING_LOCK = 0x77656674  # "weft"
 _BYTES_AT_ONCE = 1 << 20
 
@@ -39,12 +42,15 @@ def ensure_raw_tables_in_postgres(connection: PostgresConnection) -> None:
     """
     with _autocommit(connection), _transaction(connection):
         _run(connection, "create schema if not exists raw")
-        there = _run(
-            connection, "select 'raw.' || table_name from information_schema.tables where table_schema = 'raw'"
-        )
+        columns: defaultdict[str, list[str]] = defaultdict(list)
+        for table_name, column in _run(connection, COLUMNS_OF_RAW):
+            columns[table_name].append(column)
         for table in RAW_TABLES:
-            if (table.name,) not in there:
+            if table.name not in columns:
                 _create(connection, table)
+                continue
+            for statement in table.added_columns(columns[table.name], POSTGRES_TYPES):
+                _run(connection, statement)
 
 
 def _create(connection: PostgresConnection, table: Table) -> None:
@@ -67,8 +73,7 @@ def land_file_into_postgres(
 ) -> LandingReport:
     """`landing.land_file` for PostgreSQL; the caller has no transaction open, and other landings wait for this one."""
     ensure_raw_tables_in_postgres(connection)
-    with _autocommit(connection), _scratch() as (scratch, folder):
-        target = _PostgresTarget(connection, scratch, folder)
+    with postgres_target(connection) as target:
         return land_into(target, path=path, mapping=mapping, landed_at=landed_at, on_step=on_step)
 
 
@@ -82,9 +87,15 @@ def land_folder_into_postgres(
 ) -> Iterator[LandingReport]:
     """`landing.land_folder` for PostgreSQL: one transaction per file."""
     ensure_raw_tables_in_postgres(connection)
-    with _autocommit(connection), _scratch() as (scratch, workspace):
-        target = _PostgresTarget(connection, scratch, workspace)
+    with postgres_target(connection) as target:
         yield from land_each_into(target, folder=Path(folder), landed_at=landed_at, on_step=on_step, within=within)
+
+
+@contextmanager
+def postgres_target(connection: PostgresConnection) -> Iterator[Target]:
+    """Where landings write; the caller has no transaction open."""
+    with _autocommit(connection), _scratch() as (scratch, folder):
+        yield _PostgresTarget(connection, scratch, folder)
 
 
 @dataclass(frozen=True)

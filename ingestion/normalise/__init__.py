@@ -1,0 +1,45 @@
+"""What each kind of request becomes: one pure function a kind, from the bytes as received to lines of `events.normalized`.
+
+The same request always gives the same lines: nothing here reads a clock, a setting or the network.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from ingestion.envelope import RejectReason
+from ingestion.event_log import Normalized, Received
+from ingestion.normalise import mini, pixel, segment, snowplow
+from ingestion.normalise.lines import refused_whole
+from ingestion.normalise.parts import whole_body
+
+
+class Shape(NamedTuple):
+    """How one kind of request is read; `split` gives the bytes of its parts in the order of their indexes."""
+
+    normalise: Callable[[Received, str], Normalized]
+    split: Callable[[Received], Sequence[bytes]] = whole_body
+
+
+KINDS: dict[str, Shape] = {
+    "segment": Shape(segment.normalise, segment.split),
+    "pixel": Shape(pixel.normalise),
+    "mini": Shape(mini.normalise),
+    "snowplow": Shape(snowplow.normalise, snowplow.split),
+}
+
+
+def normalise(received: Received, entry: str) -> Normalized:
+    """What becomes of a request that has this entry's id in `events.raw`; what cannot be read is refused, with the reason."""
+    shape = KINDS.get(received.kind)
+    if shape is None:
+        return refused_whole(
+            received, RejectReason.UNREADABLE, "This version of Weft does not read requests of this kind."
+        )
+    return shape.normalise(received, entry)
+
+
+def part_bytes(received: Received, index: int) -> bytes:
+    """The bytes of one part of a request, without its content encoding; the whole body where that cannot be taken apart."""
+    shape = KINDS.get(received.kind)
+    parts = shape.split(received) if shape else whole_body(received)
+    return parts[index] if 0 <= index < len(parts) else whole_body(received)[0]
