@@ -23,6 +23,7 @@ from orchestration.model_commands import models
 from orchestration.pass_commands import make_pass, parsed_instant, working
 from orchestration.resources import build_platform
 from orchestration.state import utc_now
+from orchestration.upload_commands import upload
 
 app = typer.Typer(
     help="Weft: collect, unify, predict, activate, on your own warehouse.",
@@ -177,7 +178,7 @@ def status(
             plain.print(part)
 
 
-for command in (why, link, forbid, split):
+for command in (why, link, forbid, split, upload):
     app.command()(command)
 
 

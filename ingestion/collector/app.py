@@ -22,6 +22,7 @@ from ingestion.collector.segment_routes import segment_routes
 from ingestion.collector.service_routes import service_routes
 from ingestion.collector.settings import CollectorSettings
 from ingestion.collector.snowplow_routes import snowplow_routes
+from ingestion.collector.upload_routes import upload_routes
 from ingestion.event_log import LogWriter
 
 ROUTES: tuple[Callable[[CollectorContext], list[CollectorRoute]], ...] = (
@@ -30,6 +31,7 @@ ROUTES: tuple[Callable[[CollectorContext], list[CollectorRoute]], ...] = (
     beacon_routes,
     snowplow_routes,
     mini_routes,
+    upload_routes,
     service_routes,
 )
 """Every group of routes; a new one is a module beside this file and a line here."""

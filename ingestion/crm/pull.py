@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, Protocol
 from ingestion.crm.calls import CrmError
 from ingestion.crm.contacts import MAPPING, Contact, contact_line, unreadable
 from ingestion.crm.sources import Source
+from ingestion.durable import sync_folder
 
 FILE_BYTES = 32 << 20
 FILE_CONTACTS = 20_000
@@ -145,15 +146,6 @@ class _InboxFile:
         self._path.rename(self._folder / name)
         sync_folder(self._folder)
         return name
-
-
-def sync_folder(folder: Path) -> None:
-    """Have the names in a folder on disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def contacts_in(items: object, read: Callable[[Mapping[str, Any]], Contact], name: str) -> list[Contact]:
