@@ -2,16 +2,10 @@
 
 import zlib
 
+from ingestion.upload_errors import UploadError
+
 MOST_MEMBERS = 10_000
 _BLOCK = 1 << 20
-
-
-class UploadError(ValueError):
-    """An upload that is not taken, or is not there; `code` for programs, one sentence without anything of the file."""
-
-    def __init__(self, code: str, sentence: str) -> None:
-        super().__init__(sentence)
-        self.code = code
 
 
 class UnpackedCount:

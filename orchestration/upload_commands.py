@@ -10,7 +10,8 @@ from rich.table import Table
 
 from ingestion.file_errors import FileError
 from ingestion.mappings import MappingError, available_mappings, load_mapping
-from ingestion.uploads import Preview, UploadError
+from ingestion.upload_errors import UploadError
+from ingestion.uploads import Preview
 from orchestration.resources import build_platform
 
 BLOCK_BYTES = 1 << 20

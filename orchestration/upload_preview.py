@@ -25,7 +25,8 @@ from ingestion.file_errors import FileError
 from ingestion.first_rows import first_rows
 from ingestion.mappings import Mapping, MappingError, load_mapping
 from ingestion.readable_files import readable_file
-from ingestion.row_bytes import front_keys
+from ingestion.records import Positions
+from ingestion.row_bytes import fetched_rows, front_keys
 from ingestion.source_files import ReadableFile, source_file
 from ingestion.typed_columns import RULE
 from ingestion.uploads import Preview
@@ -38,8 +39,8 @@ ROWS_READ = 200
 ROWS_SHOWN = 20
 VALUE_CHARACTERS = 1_000
 SECONDS = 30
-MEMORY_BYTES = 3 << 30
-"""Of address space, of which libraries reserve much and use little."""
+MEMORY_BYTES = 1500 << 20
+"""Of what can be written to; address space would count what libraries reserve and never use."""
 
 
 def preview_file(path: Path, mapping: str, *, warehouse: Warehouse | None = None) -> Preview:
@@ -115,6 +116,8 @@ def _read(
         connection.execute("set lock_configuration = true")
         try:
             connection.execute(f"create temp table weft_staged as {compiled.select}")
+        except duckdb.OutOfMemoryException as error:
+            raise FileError("The first rows of the file need more memory than a preview may have.") from error
         except duckdb.Error as error:
             raise FileError(
                 f"The file is damaged, or an expression of the mapping {mapping.name} fails on one of its values."
@@ -154,20 +157,32 @@ def _rejected(
 ) -> list[dict[str, Any]]:
     query = f"select rowid, {RULE} from weft_staged where {RULE} is not null order by rowid limit {ROWS_SHOWN}"
     found = connection.execute(query).fetchall()
-    numbers = readable.row_numbers(np.array([place for place, _ in found], np.int64))
-    rejected = [
-        {"row_number": int(number), "reason": str(rule.reason), "detail": rule.detail}
-        for number, rule in zip(numbers, (compiled.rules[rule - 1] for _, rule in found), strict=True)
-    ]
+    places = np.array([place for place, _ in found], np.int64)
+    looked_at = _by_their_bytes(readable, places)
+    rejected = []
+    for number, (place, rule) in zip(readable.row_numbers(places), found, strict=True):
+        reason, detail = looked_at.get(place, (None, None))
+        said = compiled.rules[rule - 1]
+        rejected.append(
+            {"row_number": int(number), "reason": reason or str(said.reason), "detail": detail or said.detail}
+        )
     if readable.removed_path is not None:
         removed = pq.read_table(readable.removed_path, columns=["row_number", "reason"]).slice(0, ROWS_SHOWN)
         rejected += [row | {"detail": RejectReason(row["reason"]).sentence} for row in removed.to_pylist()]
     return sorted(rejected, key=lambda each: each["row_number"])[:ROWS_SHOWN]
 
 
+def _by_their_bytes(readable: ReadableFile, places: Positions) -> dict[int, tuple[str | None, str | None]]:
+    """Reason and detail of refused lines where a look at their bytes says more than a rule, by place."""
+    if readable.shape.format == "parquet" or not len(places):
+        return {}
+    rows = [row for batch in fetched_rows(readable, places) for row in batch.to_pylist()]
+    return {row["place"]: (row["reason"], row["detail"]) for row in rows}
+
+
 def main(path: str, mapping: str) -> None:
     """The process: limits itself, then reads. The currencies stand on its standard input."""
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 30, 1 << 30))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

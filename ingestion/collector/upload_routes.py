@@ -19,7 +19,8 @@ from ingestion.collector.routing import CollectorRoute
 from ingestion.collector.settings import UPLOAD_SCOPE, Uploads
 from ingestion.collector.upload_answers import CONFIRM, PREVIEW, PROGRESS, RECEIVE, written
 from ingestion.mappings import MappingError, load_mapping
-from ingestion.uploads import Receiving, Spool, Upload, UploadError
+from ingestion.upload_errors import UploadError
+from ingestion.uploads import Receiving, Spool, Upload
 
 SLOWEST_BYTES_PER_SECOND = 100_000
 MOST_AT_A_TIME = 8

@@ -365,11 +365,12 @@ def test_parquet_and_json_are_previewed_too(tmp_path: Path) -> None:
 
 
 def test_a_parquet_bomb_costs_the_preview_s_process_and_nobody_else(tmp_path: Path) -> None:
-    row_bomb = pa.table({"id": pa.array(["x" * 2_000_000] * 20_000).dictionary_encode()})
+    one = pa.DictionaryArray.from_arrays(pa.array([0] * 20_000, pa.int32()), pa.array(["x" * 20_000_000]))
+    row_bomb = pa.table({"id": one})
     pq.write_table(row_bomb, tmp_path / "p.parquet", compression="zstd")
     assert (tmp_path / "p.parquet").stat().st_size < 100_000
     preview = preview_file(tmp_path / "p.parquet", "products")
-    assert preview.problem and preview.problem.startswith("The file cannot be looked at")
+    assert preview.problem and "more memory than a preview may have" in preview.problem
 
 
 # ---- killed, and without room ------------------------------------------------------------------------------------
