@@ -230,6 +230,7 @@ class RejectReason(StrEnum):
     MESSAGE_ID_TOO_LONG = "message_id_too_long"
     BATCH_TOO_LARGE = "batch_too_large"
     UNREADABLE = "unreadable"
+    BAD_SOURCE_SETTINGS = "bad_source_settings"
 
     @property
     def sentence(self) -> str:
@@ -261,4 +262,5 @@ _SENTENCES = {
     RejectReason.MESSAGE_ID_TOO_LONG: "A messageId has at most 100 characters.",
     RejectReason.BATCH_TOO_LARGE: "A batch has at most 2,500 events.",
     RejectReason.UNREADABLE: "The request could not be read as what it was sent as.",
+    RejectReason.BAD_SOURCE_SETTINGS: "The file with the settings of this source cannot be used.",
 }

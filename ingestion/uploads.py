@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ingestion.durable import sync_folder
-from ingestion.unpacked_count import UnpackedCount, UploadError
+from ingestion.unpacked_count import UnpackedCount
+from ingestion.upload_errors import UploadError
 
 ENDINGS = (".csv", ".ndjson", ".jsonl", ".json", ".parquet", ".csv.gz", ".ndjson.gz", ".jsonl.gz", ".json.gz")
 UNPACKED_TIMES = 10

@@ -36,7 +36,8 @@
 {# What the customer does, as against what the shop does to it: a message sent or a refund paid makes nobody active and opens no visit. #}
 {% macro is_own_act(event) -%}
     coalesce({{ event }}, '') not in (
-        'Message Sent', 'Email Sent', 'Email Delivered', 'Email Bounced', 'Push Notification Sent', 'Order Updated', 'Order Refunded'
+        'Message Sent', 'Message Delivered', 'Message Failed', 'Email Sent', 'Email Delivered', 'Email Bounced', 'Push Notification Sent',
+        'Order Updated', 'Order Refunded'
     )
 {%- endmacro %}
 

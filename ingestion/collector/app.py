@@ -1,5 +1,6 @@
 """The collector's application: which routes there are, and what is around them."""
 
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -10,19 +11,21 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ingestion.collector.answers import Refusal, refused
+from ingestion.collector.answers import JsonAnswer, Refusal, refused
 from ingestion.collector.beacon_routes import beacon_routes
 from ingestion.collector.context import CollectorContext
 from ingestion.collector.edge import Edge
 from ingestion.collector.mini_routes import mini_routes
-from ingestion.collector.openapi import document
+from ingestion.collector.openapi import DESCRIPTION, document
 from ingestion.collector.pixel_routes import pixel_routes
 from ingestion.collector.routing import REFUSED_AS, REQUEST_ID, CollectorRoute
 from ingestion.collector.segment_routes import segment_routes
 from ingestion.collector.service_routes import service_routes
 from ingestion.collector.settings import CollectorSettings
 from ingestion.collector.snowplow_routes import snowplow_routes
+from ingestion.collector.store_routes import store_routes
 from ingestion.collector.upload_routes import upload_routes
+from ingestion.collector.webhook_routes import webhook_routes
 from ingestion.event_log import LogWriter
 
 ROUTES: tuple[Callable[[CollectorContext], list[CollectorRoute]], ...] = (
@@ -32,6 +35,8 @@ ROUTES: tuple[Callable[[CollectorContext], list[CollectorRoute]], ...] = (
     snowplow_routes,
     mini_routes,
     upload_routes,
+    store_routes,
+    webhook_routes,
     service_routes,
 )
 """Every group of routes; a new one is a module beside this file and a line here."""
@@ -45,7 +50,14 @@ _SENTENCES = {
 def create_app(settings: CollectorSettings, log: LogWriter) -> FastAPI:
     """The collector. It closes the log when it shuts down."""
     context = CollectorContext(settings, log)
+
+    async def describe(request: Request) -> Response:
+        return JsonAnswer(description)
+
     routes = [route for group in ROUTES for route in group(context)]
+    routes.append(CollectorRoute("/openapi.json", describe, methods=("GET",), operation=DESCRIPTION))
+    described = document(routes, version=version("weft"))
+    description = json.dumps(described).encode()
 
     @asynccontextmanager
     async def until_closed(app: FastAPI) -> AsyncIterator[None]:
@@ -56,11 +68,11 @@ def create_app(settings: CollectorSettings, log: LogWriter) -> FastAPI:
         title="Weft collector",
         routes=list(routes),
         lifespan=until_closed,
+        openapi_url=None,  # a route of ours, whose bytes are made once
         docs_url=None,  # its pages load scripts from elsewhere
         redoc_url=None,
         exception_handlers={HTTPException: _http_error, RequestValidationError: _invalid},
     )
-    described = document(routes, version=version("weft"))
     app.openapi = lambda: described  # type: ignore[method-assign]
     app.add_middleware(Edge, routes=routes, metrics=context.metrics, is_access_logged=settings.is_access_logged)
     app.state.context = context

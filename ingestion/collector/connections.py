@@ -9,7 +9,7 @@ from asyncio import Transport
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from ingestion.collector.settings import Connections
 
@@ -38,6 +38,7 @@ class CollectorConnection(HttpToolsProtocol):
         self._is_head_open = True
         self._discarded = 0
         self._is_cut = False
+        self._answering: RequestResponseCycle | None = None
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         """The first request is awaited from now on; beyond the most connections it is refused."""
@@ -71,13 +72,17 @@ class CollectorConnection(HttpToolsProtocol):
         if self._is_cut:
             return
         names = [name for name, _ in self.headers]
+        http_version = self.parser.get_http_version()
         size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
         if size > self.rules.head_bytes or len(names) > self.rules.head_fields:
             self._cut(431)
+        elif len(self.pipeline) >= self.rules.pipelined_requests:
+            self._cut(503)
         elif (
             any(names.count(name) > 1 for name in _ONCE)
             or (b"transfer-encoding" in names and b"content-length" in names)
-            or (b"host" not in names and self.parser.get_http_version() == "1.1")
+            or http_version not in ("1.0", "1.1")
+            or (b"host" not in names and http_version == "1.1")
         ):
             self._cut(400)
         else:
@@ -100,6 +105,18 @@ class CollectorConnection(HttpToolsProtocol):
         self._is_head_open = True
         if not self._is_cut:
             super().on_message_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """uvicorn tells only the request that came last; the one being answered must not write any more either."""
+        self.pipeline.clear()
+        if self._answering is not None and not self._answering.response_complete:
+            self._answering.disconnected = True
+            self._answering.message_event.set()
+        super().connection_lost(exc)
 
     def send_400_response(self, msg: str) -> None:
         """What uvicorn calls where its parser cannot go on."""

@@ -19,9 +19,14 @@ def header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:
     return None
 
 
+def is_origin(value: bytes) -> bool:
+    """Whether the header Origin names a page's origin, or `null`."""
+    return _ORIGIN.match(value) is not None
+
+
 def allowed_origin(origin: bytes | None) -> Headers:
     """The headers that let a page read the answer. `sendBeacon` sends credentials, so the origin is named: a star would not do."""
-    if origin is None or not _ORIGIN.match(origin):
+    if origin is None or not is_origin(origin):
         return [(b"vary", b"origin")]
     return [
         (b"access-control-allow-origin", origin),

@@ -98,6 +98,15 @@ def operation(
     return written
 
 
+DESCRIPTION = operation(
+    "openapi",
+    "This document.",
+    responses={"200": {"description": "OpenAPI 3.1.", "content": {"application/json": {"schema": {"type": "object"}}}}},
+    security=NO_KEY,
+    tag="service",
+)
+
+
 def document(routes: Sequence[CollectorRoute], *, version: str) -> dict[str, Any]:
     """OpenAPI 3.1 of all routes."""
     paths: dict[str, dict[str, Any]] = {}

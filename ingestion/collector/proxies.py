@@ -4,9 +4,12 @@ from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from starlette.requests import Request
 
+from ingestion.collector.cross_origin import is_origin
+
 Networks = tuple[IPv4Network | IPv6Network, ...]
 
 _LONGEST_USER_AGENT = 1_000
+_NO_CONTROL = dict.fromkeys((*range(0x20), *range(0x7F, 0xA0)))
 
 
 def client_ip(request: Request, trusted: Networks) -> str | None:
@@ -37,14 +40,19 @@ def public_url(request: Request, trusted: Networks) -> str:
 
 
 def facts_of(request: Request, trusted: Networks, **more: str) -> dict[str, str]:
-    """What of a request goes into the log beside its body: `ip`, `user_agent`, and `more` where it is not blank."""
+    """What of a request goes into the log beside its body: `ip`, `user_agent`, `origin` (the page's, where a browser sends), `gpc` (1 where
+    the browser says "do not sell"), and `more` where it is not blank."""
     facts = {name: value for name, value in more.items() if value}
     address = client_ip(request, trusted)
     if address:
         facts["ip"] = address
-    agent = request.headers.get("user-agent")
-    if agent:
-        facts["user_agent"] = agent[:_LONGEST_USER_AGENT]
+    for name, value in request.scope["headers"]:
+        if name == b"user-agent":
+            facts["user_agent"] = value.decode("latin-1")[:_LONGEST_USER_AGENT].translate(_NO_CONTROL)
+        elif name == b"origin" and is_origin(value):
+            facts["origin"] = value.decode("ascii")
+        elif name == b"sec-gpc" and value.strip() == b"1":
+            facts["gpc"] = "1"
     return facts
 
 

@@ -57,6 +57,8 @@ class Connections:
     head_bytes: int = 32_768
     """Of the request line and the headers together."""
     head_fields: int = 100
+    pipelined_requests: int = 32
+    """Sent on one connection without waiting for answers; uvicorn would hold any number. No client in use sends so."""
     discarded_bytes: int = 8_000_000
     """What is read and thrown away of a body that was refused, so that its sender gets to read why."""
 

@@ -1,11 +1,11 @@
 """`?verbose=1`: what will become of each event, by the normaliser's own decision."""
 
 import asyncio
-from importlib import import_module
 
 from starlette.requests import Request
 
-from ingestion.event_log import Normalized, Received
+from ingestion.event_log import Received
+from ingestion.normalise import segment
 
 _FLAGS = (b"verbose=1", b"verbose=true")
 
@@ -18,7 +18,7 @@ def is_verbose(request: Request) -> bool:
 
 async def results(received: Received, entry: str, events: int) -> list[dict[str, object]]:
     """One result per event of a request that the log has: `index`, `ok`, and where it is refused `reason` and `detail`."""
-    normalized = await asyncio.to_thread(_normalized, received, entry)
+    normalized = await asyncio.to_thread(segment.normalise, received, entry)
     refused = {part.index: part for part in normalized.refused}
     answers: list[dict[str, object]] = []
     for index in range(events):
@@ -28,9 +28,3 @@ async def results(received: Received, entry: str, events: int) -> list[dict[str,
         else:
             answers.append({"index": index, "ok": False, "reason": part.reason, "detail": part.detail})
     return answers
-
-
-def _normalized(received: Received, entry: str) -> Normalized:
-    normalise = import_module("ingestion.normalise.segment").normalise
-    result: Normalized = normalise(received, entry)
-    return result

@@ -1,6 +1,7 @@
 """What each kind of request becomes: one pure function a kind, from the bytes as received to lines of `events.normalized`.
 
-The same request always gives the same lines: nothing here reads a clock, a setting or the network.
+The same request always gives the same lines: nothing here reads a clock or the network. What an operator says of a source of
+webhooks or receipts (source_settings) is part of the shape.
 """
 
 from collections.abc import Callable, Sequence
@@ -8,7 +9,7 @@ from typing import NamedTuple
 
 from ingestion.envelope import RejectReason
 from ingestion.event_log import Normalized, Received
-from ingestion.normalise import mini, pixel, segment, snowplow
+from ingestion.normalise import mini, pixel, pos, scans, segment, shopify, snowplow, twilio, woocommerce
 from ingestion.normalise.lines import refused_whole
 from ingestion.normalise.parts import whole_body
 
@@ -25,6 +26,12 @@ KINDS: dict[str, Shape] = {
     "pixel": Shape(pixel.normalise),
     "mini": Shape(mini.normalise),
     "snowplow": Shape(snowplow.normalise, snowplow.split),
+    "shopify": Shape(shopify.normalise),
+    "woocommerce": Shape(woocommerce.normalise),
+    "twilio": Shape(twilio.normalise),
+    "pos": Shape(pos.normalise, pos.split),
+    "scan": Shape(scans.normalise),
+    "visit": Shape(scans.normalise),
 }
 
 

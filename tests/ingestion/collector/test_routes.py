@@ -232,3 +232,25 @@ def test_pages_of_other_sites_may_not_read_what_is_no_event_route(client: Client
     headers = {"origin": "https://shop.example", "access-control-request-method": "GET"}
     for method in ("GET", "OPTIONS"):
         assert "access-control-allow-origin" not in client.request(method, path, headers=headers).headers
+
+
+def test_what_a_browser_says_of_itself_goes_into_the_log(client: Client, log: MemoryLog) -> None:
+    for origin in ("https://shop.example", "https://canary@shop.example"):
+        client.post("/v1/t", content=BODY, auth=AUTH, headers={"origin": origin, "sec-gpc": "1", "user-agent": "x\x7f"})
+    first, second = log.entries
+    assert (first.facts["origin"], first.facts["gpc"], first.facts["user_agent"]) == ("https://shop.example", "1", "x")
+    assert "origin" not in second.facts
+
+
+def test_verbose_says_of_each_event_what_the_normaliser_will_make_of_it(client: Client, log: MemoryLog) -> None:
+    batch = [EVENT, {"type": "track", "userId": "u"}, 5, {"type": "nope", "userId": "u"}, EVENT]
+    answer = client.post("/v1/batch?verbose=1", json={"batch": batch}, auth=AUTH)
+    assert answer.status_code == 200
+    results = answer.json()["results"]
+    assert [result["index"] for result in results] == [0, 1, 2, 3, 4]
+    assert [result["ok"] for result in results] == [True, False, False, False, True]
+    assert results[1]["reason"] == "missing_event_name"
+    assert all(result["reason"] and result["detail"] for result in results if not result["ok"])
+    single = client.post("/v1/track?verbose=1", json={"userId": "u"}, auth=AUTH)
+    assert single.json()["results"][0]["reason"] == "missing_event_name"
+    assert len(log.entries) == 2
