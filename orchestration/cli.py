@@ -14,6 +14,7 @@ from ingestion.file_errors import FileError
 from ingestion.mappings import load_mapping
 from orchestration.audience_commands import audiences
 from orchestration.collecting import land_file
+from orchestration.crm_commands import crm
 from orchestration.decision_commands import forbid, link, reviews, split
 from orchestration.errors import WeftError
 from orchestration.identity_commands import identity, why
@@ -22,6 +23,7 @@ from orchestration.model_commands import models
 from orchestration.pass_commands import make_pass, parsed_instant, working
 from orchestration.resources import build_platform
 from orchestration.state import utc_now
+from orchestration.upload_commands import upload
 
 app = typer.Typer(
     help="Weft: collect, unify, predict, activate, on your own warehouse.",
@@ -33,6 +35,7 @@ app.add_typer(keys, name="keys", help="Who may send events: make, list and revok
 app.add_typer(reviews, name="review", help="Look at events that name too many customers, approve or refuse them.")
 app.add_typer(identity, name="identity", help="Decisions that were made; what other rules would change.")
 app.add_typer(audiences, name="audience", help="Look at published audiences, roll one back.")
+app.add_typer(crm, name="crm", help="Contacts of HubSpot, Salesforce or another CRM, pulled into the inbox.")
 app.add_typer(models, name="model", help="Look at trained models, compare them, choose the champion.")
 
 console = Console(soft_wrap=True)
@@ -175,7 +178,7 @@ def status(
             plain.print(part)
 
 
-for command in (why, link, forbid, split):
+for command in (why, link, forbid, split, upload):
     app.command()(command)
 
 

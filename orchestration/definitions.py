@@ -14,7 +14,7 @@ platform = build_platform()
 export_for_tools(platform.settings)
 prepare_manifest(platform.settings)
 
-from orchestration.assets import activate, collect, link_proposals, predict, unify
+from orchestration.assets import activate, collect, crm, link_proposals, predict, unify
 from orchestration.assets.backfill import day_assets
 from orchestration.checks import CHECKS
 from orchestration.freshness import freshness_policies, with_freshness
@@ -23,7 +23,7 @@ from orchestration.schedules import JOBS, schedules
 from orchestration.sensors import SENSORS
 
 assets: list[Any] = [
-    *dg.load_assets_from_modules([collect]),
+    *dg.load_assets_from_modules([collect, crm]),
     *dg.load_assets_from_modules([unify, link_proposals]),
     *dg.load_assets_from_modules([predict]),
     *dg.load_assets_from_modules([activate]),
@@ -34,8 +34,8 @@ assets: list[Any] = [
 defs = dg.Definitions(
     assets=dg.map_asset_specs(partial(with_freshness, policies=freshness_policies(platform.settings)), assets),
     asset_checks=CHECKS,
-    jobs=JOBS,
-    schedules=schedules(platform.settings),
+    jobs=[*JOBS, crm.crm_pulls],
+    schedules=[*schedules(platform.settings), crm.crm_schedule(platform.settings)],
     sensors=SENSORS,
     resources={"platform": platform, "dbt": DbtCliResource(project_dir=str(DBT_PROJECT), dbt_executable=DBT)},
     executor=dg.in_process_executor,

@@ -37,6 +37,14 @@ class WebhookError(WeftError, RuntimeError):
     """A webhook may not be called, or did not take what was sent; the sentence never names its address."""
 
 
+class PrivateAddressError(WeftError, ValueError):
+    """An address that a person configured leads to this machine or into its network."""
+
+
+class PullError(WeftError, RuntimeError):
+    """A pull of CRM contacts cannot be made."""
+
+
 class WriteKeyError(WeftError, ValueError):
     """A write key cannot be made, or is not the one key that was named."""
 

@@ -15,7 +15,10 @@ from orchestration.errors import SettingsError
 
 FAILPOINTS: dict[str, tuple[str, ...]] = {
     "landing": ("file_begun", "staged", "rejects_written", "rows_written", "before_commit", "committed"),
-    "collector": ("received", "authenticated", "before_append", "before_answer"),
+    "crm": ("page_written", "file_in_place", "cursor_saved"),
+    "collector": (
+        "received", "authenticated", "before_append", "before_answer", "upload_received", "upload_in_place",
+    ),
     "normaliser": ("read", "before_write", "written", "before_trim"),
     "log_landing": (
         "after_read", "staged", "rejects_written", "rows_written", "before_commit", "committed", "confirmed",

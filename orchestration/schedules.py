@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 
 from orchestration.assets.backfill import LANDED_DAYS, SNAPSHOT_DAYS
+from orchestration.assets.crm import CRM_CONTACTS
 from orchestration.assets.link_proposals import LINK_PROPOSALS
 from orchestration.errors import SettingsError
 from orchestration.runs import unfinished_run
@@ -14,7 +15,8 @@ from orchestration.settings import Settings
 REDIS = dg.AssetSelection.key_prefixes(["redis"])
 DAYS = dg.AssetSelection.assets(LANDED_DAYS, SNAPSHOT_DAYS)
 PROPOSALS = dg.AssetSelection.assets(LINK_PROPOSALS)
-PASS = dg.AssetSelection.all() - REDIS - DAYS - PROPOSALS
+PULLS = dg.AssetSelection.assets(CRM_CONTACTS)
+PASS = dg.AssetSelection.all() - REDIS - DAYS - PROPOSALS - PULLS
 TRAINING = dg.AssetSelection.assets(["predictions", "model_versions"])
 PREDICTION = dg.AssetSelection.groups("predict")
 

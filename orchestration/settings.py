@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+from dotenv import dotenv_values
 from psycopg2 import ProgrammingError
 from psycopg2.extensions import parse_dsn
 from pydantic import Field, SecretStr, ValidationError
@@ -70,6 +71,11 @@ class Settings(BaseSettings):
     def inbox(self) -> Path:
         """Files put into inbox/<mapping name>/ are landed by the next run."""
         return self.home / "inbox"
+
+    @cached_property
+    def crm_file(self) -> Path:
+        """The CRMs that contacts are pulled from (docs/crm.md); most installations have none."""
+        return self.home / "crm.yml"
 
     @cached_property
     def rule_file(self) -> Path:
@@ -154,6 +160,11 @@ def load_settings(**overrides: object) -> Settings:
     arm(settings.crash_at, is_allowed=settings.allow_crashes)
     settings.home.mkdir(parents=True, exist_ok=True)
     return settings
+
+
+def secret_variable(name: str) -> str | None:
+    """A secret that a configuration file names by its environment variable: from there or from `.env`. Shown to nobody."""
+    return os.environ.get(name) or dotenv_values(PROJECT_ROOT / ".env").get(name)
 
 
 def parsed_secrets(text: str) -> dict[str, tuple[str, ...]]:

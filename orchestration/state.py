@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestration.alert_outbox import AlertOutbox
+from orchestration.crm_cursors import CrmCursors
 from orchestration.decision_records import DecisionRecords
 from orchestration.link_proposals import LinkProposals
 from orchestration.model_registry import ModelRegistry
@@ -83,7 +84,7 @@ class AudienceVersion:
 class State:
     """The operator state of one installation; `models` is its registry of trained models, `snapshots` the days
     to make features for, `alerts` what has to be told, `decisions` what people decided about identity,
-    `proposals` links between customers for them to decide on, `keys` who may send events.
+    `proposals` links between customers for them to decide on, `crm` how far each CRM was pulled, `keys` who may send events.
     """
 
     def __init__(self, url: str) -> None:
@@ -102,6 +103,7 @@ class State:
         self.alerts = AlertOutbox(self._engine)
         self.decisions = DecisionRecords(self._engine)
         self.proposals = LinkProposals(self._engine)
+        self.crm = CrmCursors(self._engine)
         self.keys = WriteKeys(self._engine)
 
     @contextmanager

@@ -17,6 +17,7 @@ from activation.embedded_redis import EmbeddedRedis
 from orchestration.build_status import BuildStatus, read_build
 from orchestration.clock import PINNED_CLOCK
 from orchestration.collecting import inbox_problems
+from orchestration.crm_cursors import LastPull
 from orchestration.errors import NothingServedError
 from orchestration.publishing import PUBLISHED, SUPERSEDED
 from orchestration.resources import Platform
@@ -65,6 +66,7 @@ class Status:
     audiences: list[AudienceStatus]
     redis: RedisStatus
     last_runs: list[LastRun]
+    crm_pulls: list[LastPull]
 
     @property
     def is_empty(self) -> bool:
@@ -93,6 +95,7 @@ def read_status(platform: Platform) -> Status:
         audiences=_audiences(state),
         redis=_redis(settings),
         last_runs=last_runs(settings),
+        crm_pulls=list(state.crm.last_pulls().values()),
     )
 
 

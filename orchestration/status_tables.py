@@ -30,12 +30,16 @@ def status_tables(status: Status) -> Iterator[RenderableType]:
         yield _tables(status.served, status.checked_at)
         yield _models(status.served, status.checked_at)
     yield _audiences(status)
+    yield _pulls(status)
     yield _runs(status)
 
 
 def _problems(status: Status) -> Iterator[Text]:
     for file, problem in sorted(status.inbox_problems.items()):
         yield Text(f"inbox/{file} was not landed: {problem}", style="yellow")
+    for pull in status.crm_pulls:
+        if pull.problem:
+            yield Text(f"The last pull of {pull.source}: {pull.problem}", style="yellow")
     for run in status.last_runs:
         if run.status in ("failure", "dead"):
             yield Text(f"The last run of {run.job} is {run.status} ({run.run_id}).", style="yellow")
@@ -117,6 +121,13 @@ def _audiences(status: Status) -> Table:
     for each in status.audiences:
         published = "pending" if each.is_pending else _age(each.published_at, status.checked_at)
         table.add_row(each.audience, f"v{each.version}", f"{each.members:,}", published, f"{each.as_of:%Y-%m-%d %H:%M}")
+    return table
+
+
+def _pulls(status: Status) -> Table:
+    table = _titled("CRM contacts", "source", "contacts", "last pull")
+    for pull in status.crm_pulls:
+        table.add_row(pull.source, f"{pull.contacts:,}", _age(pull.pulled_at, status.checked_at))
     return table
 
 

@@ -1,7 +1,6 @@
 """Send JSON to an address that a person configured, and to nothing that only this machine or its network can reach."""
 
 import http.client
-import ipaddress
 import json
 import socket
 import ssl
@@ -10,24 +9,11 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
-from orchestration.errors import WebhookError
+from orchestration.errors import PrivateAddressError, WebhookError
+from orchestration.outbound import checked_address
 
 PATIENCE_SECONDS = 10.0
 PORTS = {"http": 80, "https": 443}
-NOT_PUBLIC = [
-    ipaddress.ip_network(network)
-    for network in (
-        "100.64.0.0/10",  # carrier-grade NAT
-        "192.0.0.0/24",
-        "192.88.99.0/24",
-        "64:ff9b::/96",  # NAT64, 6to4 and Teredo hold an IPv4 address that may be private
-        "64:ff9b:1::/48",
-        "2001::/32",
-        "2002::/16",
-        "fec0::/10",  # site-local
-    )
-]
-"""What Python's `is_global` takes for public on some version, though it is not, or may not be."""
 
 
 def post_json(
@@ -85,24 +71,13 @@ def check_webhook(url: str, *, allow_private: bool) -> SplitResult:
 def _checked_address(host: str, port: int, *, allow_private: bool) -> tuple[socket.AddressFamily, tuple[Any, ...]]:
     """Where a name leads; refused where any of its addresses is not public."""
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        raise WebhookError("The webhook's host has no address.") from None
-    if not allow_private and not all(is_public(str(sockaddr[0])) for *_, sockaddr in found):
+        return checked_address(host, port, allow_private=allow_private)
+    except PrivateAddressError:
         raise WebhookError(
             "The webhook leads to a private address; set WEFT_ALLOW_PRIVATE_WEBHOOKS=1 if that is what you want."
-        )
-    family, _, _, _, sockaddr = found[0]
-    return family, sockaddr
-
-
-def is_public(address: str) -> bool:
-    """Whether an IP address is one of the internet's own."""
-    ip = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped:
-        ip = ip.ipv4_mapped
-    is_reserved = ip.is_private or ip.is_multicast or ip.is_reserved or ip.is_link_local or ip.is_unspecified
-    return ip.is_global and not is_reserved and not any(ip in network for network in NOT_PUBLIC)
+        ) from None
+    except OSError:
+        raise WebhookError("The webhook's host has no address.") from None
 
 
 def _encrypted(plain: socket.socket, host: str) -> ssl.SSLSocket:

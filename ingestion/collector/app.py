@@ -26,6 +26,7 @@ from ingestion.collector.service_routes import service_routes
 from ingestion.collector.settings import CollectorSettings
 from ingestion.collector.snowplow_routes import snowplow_routes
 from ingestion.collector.store_routes import store_routes
+from ingestion.collector.upload_routes import upload_routes
 from ingestion.collector.webhook_routes import webhook_routes
 from ingestion.event_log import LogWriter
 
@@ -35,6 +36,7 @@ ROUTES: tuple[Callable[[CollectorContext], list[CollectorRoute]], ...] = (
     beacon_routes,
     snowplow_routes,
     mini_routes,
+    upload_routes,
     store_routes,
     webhook_routes,
     service_routes,

@@ -6,6 +6,8 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Protocol
 
+from ingestion.uploads import Books, Preview, Upload
+
 EVENTS_SCOPE = "events"
 """A key with this scope may send events."""
 UPLOAD_SCOPE = "upload"
@@ -63,10 +65,17 @@ class Connections:
 
 @dataclass(frozen=True)
 class Uploads:
-    """Where uploaded files go and how large (bytes) one may be."""
+    """Where uploaded files go and how large (bytes) one may be.
+
+    Confirmed, they go into `inbox`/<mapping>. `preview` reads the first rows of a file through the mapping of a name; `books` says what
+    became of a confirmed one (None: nothing yet). Both may take seconds and are called in threads.
+    """
 
     folder: Path
     limit_bytes: int
+    inbox: Path | None = None
+    preview: Callable[[Path, str], Preview] | None = None
+    books: Callable[[Upload], Books | None] | None = None
 
 
 def _no_step(step: str) -> None:

@@ -13,7 +13,8 @@ import pytest
 
 from orchestration import webhooks
 from orchestration.errors import WebhookError
-from orchestration.webhooks import is_public, post_json
+from orchestration.outbound import is_public
+from orchestration.webhooks import post_json
 
 
 @contextmanager
