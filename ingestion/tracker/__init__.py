@@ -12,7 +12,7 @@ from string import ascii_letters
 from rjsmin import jsmin
 
 _PRIVATE_NAME = re.compile(r"(?<![\w$])_[A-Za-z]\w*")
-"""Names of weft.js that are nobody else's: no text and no property in it looks like one."""
+"""Names of weft.js that are nobody else's: no text and no property in it looks like one (and no text holds `;}`, `true` or `false`)."""
 
 
 @cache
@@ -42,7 +42,10 @@ def _as_script(value: object) -> str:
 
 def _with_short_names(script: str) -> str:
     taken = set(re.findall(r"[\w$]+", script))
-    candidates = ("".join(letters) for length in (1, 2) for letters in product(ascii_letters, repeat=length))
+    candidates = ("".join(letters) for length in (1, 2) for letters in product(ascii_letters + "$_", repeat=length))
     free = (name for name in candidates if name not in taken)
     shortened = {name: next(free) for name, _ in Counter(_PRIVATE_NAME.findall(script)).most_common()}
-    return re.sub(r"[;,]}", "}", _PRIVATE_NAME.sub(lambda found: shortened[found[0]], script))
+    script = _PRIVATE_NAME.sub(lambda found: shortened[found[0]], script)
+    for longer, shorter in ((r"[;,]}", "}"), (r"\bfalse\b", "!1"), (r"\btrue\b", "!0")):
+        script = re.sub(longer, shorter, script)
+    return script

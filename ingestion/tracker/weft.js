@@ -6,13 +6,13 @@
     _navigator = navigator,
     _text = JSON.stringify,
     _host = _document.currentScript?.src.replace(/\/[^/]*$/, ""),
-    _most_events = 100,
-    _under_way = new Set(), // message ids that a request of this page holds
+    _under_way = "", // events that a request of this page holds
+    _queued = {}, // events that cannot be stored
     _person = {},
     _choice = {},
     _held = [], // events from before consent
     _failures = 0,
-    _queued, // the queue, where it cannot be stored
+    _number = 0, // keeps events of one millisecond in order
     _storage,
     _key,
     _options,
@@ -43,9 +43,9 @@
       } catch {} // it is full: what is in memory still goes out
     },
     _uuid = () =>
-      "10000000-1000-4000-8000-100000000000".replace(/[018]/g, _digit =>
-        (_digit ^ crypto.getRandomValues(new Uint8Array(1))[0] & 15 >> _digit / 4).toString(16)
-      ), // crypto.randomUUID wants https
+      ([1e7] + -1e3 + -4e3 + -8e3 + -1e11).replace(/[018]/g, _value =>
+        (_value ^ crypto.getRandomValues(new Uint8Array(1))[0] & 15 >> _value / 4).toString(16)
+      ), // 10000000-1000-4000-8000-100000000000 with digits drawn; crypto.randomUUID wants https
 
     // ---- what the person allows: true, false, or nothing while it has to be said and was not
     _allowed = () => {
@@ -58,7 +58,7 @@
       let _refused = _navigator.globalPrivacyControl ? { advertising: false, sharing: false } : _nothing;
       return (_choice.consent || _refused) && { categoryPreferences: { ..._choice.consent, ..._refused } };
     },
-    _decide = _change => _save("weft_choice", _choice = { ..._choice, ..._change }),
+    _decide = _value => _save("weft_choice", _choice = { ..._choice, ..._value }),
 
     // ---- who this is: read each time, as another tab may have changed it
     _me = () => {
@@ -75,7 +75,7 @@
     },
 
     // ---- what events say of the page and the visit
-    _bare = _address => _address.split(/[?#]/)[0], // tokens and addresses stand behind these
+    _bare = _value => _value.split(/[?#]/)[0], // tokens and addresses stand behind these
     _page = () => ({
       path: location.pathname,
       referrer: _bare(_document.referrer),
@@ -87,7 +87,7 @@
         _campaign = _starts ? _nothing : _person.campaign,
         _new;
       new URLSearchParams(location.search).forEach((_value, _name) => {
-        if (/^(utm_.+|gclid|fbclid)$/.test(_name)) (_campaign = _new ||= {})[_name.replace("utm_", "").replace("campaign", "name")] = _value;
+        if (/^(utm_|[gf]b?clid$)/.test(_name)) (_campaign = _new ||= {})[_name.replace("utm_", "").replace("campaign", "name")] = _value;
       });
       if (_starts) _person.session = _uuid();
       _person.campaign = _campaign;
@@ -96,7 +96,7 @@
     },
 
     // ---- from calls to events
-    _add = (type, _fields, _may = _allowed()) => {
+    _add = (type, _value, _may = _allowed()) => {
       if (_may == false) return;
       let _now = new Date(),
         _event = {
@@ -105,7 +105,7 @@
           timestamp: _now,
           anonymousId: _me().id,
           userId: _person.user,
-          ..._fields,
+          ..._value,
           context: {
             ..._visit(+_now),
             page: _page(),
@@ -113,63 +113,65 @@
             timezone: Intl.DateTimeFormat().resolvedOptions().timeZone,
             screen: { width: screen.width, height: screen.height },
             device: { type: /Mobi/.test(_navigator.userAgent) ? "mobile" : "desktop" },
-            library: { name: "weft.js", version: "1" },
+            library: { name: "weft.js" },
             consent: _consent()
           }
         };
       _remember();
-      if (_text(_event).length > 32e3) console.warn("weft: event too large");
-      else if (_may) _push([_event]);
-      else if (_held.push(_event) > _most_events) _held.shift();
+      if (new Blob([_text(_event)]).size > 3e4) console.warn("weft: too large");
+      else if (_may) _push(_event);
+      else if (_held.push(_event) > 100) _held.shift();
     },
-    _queue = () => _queued || _load("weft_queue") || [],
-    _keep = _events => {
-      while (_events[_most_events] || _text(_events).length > 15e4) _events.shift();
-      _queued = _storage && _save("weft_queue", _events[0] && _events) ? _nothing : _events;
+    // an entry an event: two tabs that changed one list would lose events, as neither sees at once what the other wrote
+    _queue = () => Object.entries({ ..._storage, ..._queued }).filter(([_name]) => /^weft_e/.test(_name) && !_under_way.includes(_name)).sort(),
+    _drop = ([_name]) => {
+      delete _storage[_name];
+      delete _queued[_name];
     },
-    _push = _events => {
-      _keep([..._queue(), ..._events]);
+    _push = _event => {
+      let _name = "weft_e" + (Date.now() * 1e3 + _number++ % 1e3) + _event.messageId, _entries;
+      _storage && _save(_name, _event) || (_queued[_name] = _text(_event));
+      _entries = _queue();
+      while (_entries[100] || ("" + _entries).length > 15e4) _drop(_entries.shift());
       _plan(50);
     },
 
     // ---- sending: an event stays in the queue until the collector has answered; every try has the same message id
-    _batch = () => _queue().filter(_event => !_under_way.has(_event.messageId)),
-    _body = batch => _text({ writeKey: _key, batch, sentAt: new Date() }),
+    _body = _entries => _text({ writeKey: _key, batch: _entries.map(([, _value]) => JSON.parse(_value)), sentAt: new Date() }),
     _post = (body, keepalive) => fetch(_host + "/v1/batch", { method: "POST", body, keepalive }),
     _pause = () => Math.min(_load("weft_pause") - Date.now() || 0, 36e5), // an hour at most, whatever the clock or the collector says
     _plan = _wait => {
       clearTimeout(_timer);
-      _timer = setTimeout(() => _navigator.locks ? _navigator.locks.request("weft", _send) : _send(), Math.max(_wait, _pause()));
+      _timer = setTimeout(() => _navigator.locks?.request("weft", _send) || _send(), Math.max(_wait, _pause()));
     },
     _send = async () => {
-      let _events = _batch(), _sent = _body(_events), _wait = 0, _answer;
-      if (!_events[0] || _under_way.size) return;
-      _events.map(_event => _under_way.add(_event.messageId));
+      let _entries = _queue(), _value = _body(_entries), _wait = 0, _answer;
+      if (!_entries[0]) return;
+      _under_way = "" + _entries;
       try {
-        _answer = await _post(_sent, _sent.length < 2e4);
+        _answer = await _post(_value, _value.length < 2e4);
       } catch {} // no network: as if the collector were away
+      _under_way = "";
       if (!_answer || _answer.status == 429 || _answer.status > 499) {
         _wait = 1e3 * (_answer?.headers.get("Retry-After") || Math.min(2 ** _failures++, 300) * (.5 + Math.random()));
         _save("weft_pause", Date.now() + _wait);
       } else {
         _failures = 0;
-        _keep(_batch());
+        _entries.map(_drop);
       }
-      _under_way.clear();
-      if (_queue()[0]) _plan(_wait);
+      _queue()[0] && _plan(_wait);
     },
     _leave = () => {
-      let _events = _batch();
-      while (_body(_events).length > 6e4) _events.pop();
-      if (_document.hidden && _events[0] && !(_pause() > 0))
-        _navigator.sendBeacon(_host + "/beacon/v1/batch?writeKey=" + _key, _body(_events)) || _post(_body(_events), true).catch(_pause);
+      let _entries = _queue();
+      while (("" + _entries).length > 6e4) _entries.pop();
+      _document.hidden && _entries[0] && !(_pause() > 0) &&
+        (_navigator.sendBeacon(_host + "/beacon/v1/batch?writeKey=" + _key, _body(_entries)) || _post(_body(_entries), true).catch(_pause));
     },
 
     _calls = {
-      load(_write_key, _settings = {}) {
+      load(..._values) {
         if (_key) return;
-        _key = _write_key;
-        _options = _settings;
+        [_key, _options = {}] = _values;
         _host = _options.host || _host;
         if (typeof _options.consent == "object") _calls.consent(_options.consent);
         _stub.map(([_name, ..._values]) => _calls[_name](..._values));
@@ -183,22 +185,28 @@
       },
       identify(_user, traits) {
         if (typeof _user == "object") [traits, _user] = [_user];
-        if (_user && (_me().user || _user) != _user) _forget(); // another person: what was the first one's stays so
-        if (_user) _me().user = "" + _user;
+        if (_user) {
+          if ((_me().user || _user) != _user) _forget(); // another person: what was the first one's stays so
+          _me().user = "" + _user;
+          _remember();
+        }
         _add("identify", { traits });
       },
       group: (groupId, traits) => _add("group", { groupId, traits }),
       alias: (userId, previousId = _me().id) => _add("alias", { userId, previousId }),
       reset: _forget,
-      consent(_purposes) {
+      consent(_value) {
         let _before = _allowed() && _me(),
-          consent = { ..._choice.consent, ..._purposes },
+          consent = { ..._choice.consent, ..._value },
           _is_news = _text(consent) != _text(_choice.consent),
           _after;
         _decide({ consent });
         _after = _allowed();
-        if (_after) _push(_held.map(_event => (_event.context.consent = _consent(), _event)));
-        if (_after == false) _keep([]);
+        if (_after) _held.map(_event => {
+          _event.context.consent = _consent();
+          _push(_event);
+        });
+        if (_after == false) _queue().map(_drop);
         if (_after != _nothing) _held = [];
         if (_is_news && (_before || _after)) _add("track", { event: "Consent Updated" }, true); // a refusal is told, then all is forgotten
         if (_after == false) _forget();
@@ -206,7 +214,7 @@
       optOut() {
         _decide({ out: 1 });
         _held = [];
-        _keep([]);
+        _queue().map(_drop);
         _forget();
       },
       optIn: () => _decide({ out: 0 }),
