@@ -1,0 +1,22 @@
+// The pictures of the demo shop, drawn: a background and a few shapes each, on a canvas of 200 by 150.
+const DRAWINGS = {
+  pan: ["#e9e2d5", '<ellipse cx="88" cy="84" rx="52" ry="46" fill="#30343a"/><ellipse cx="88" cy="82" rx="41" ry="36" fill="#464c54"/><rect x="136" y="76" width="52" height="14" rx="7" fill="#8a5a36"/><path d="M62 66q18-16 40-9" stroke="#6a727c" stroke-width="4" fill="none" stroke-linecap="round"/>'],
+  kettle: ["#dde6e4", '<path d="M66 116V78q0-28 34-28t34 28v38z" fill="#5f7f7a"/><path d="M66 92Q40 88 34 52h9q6 22 23 24z" fill="#4d6964"/><path d="M134 74q30-8 28 16t-28 18" fill="none" stroke="#33403d" stroke-width="9" stroke-linecap="round"/><rect x="88" y="38" width="24" height="12" rx="6" fill="#33403d"/><rect x="60" y="112" width="80" height="9" rx="4" fill="#43403a"/>'],
+  knife: ["#ece6dc", '<path d="M24 96Q84 52 140 60v24Q80 92 24 96z" fill="#b9c1c7"/><path d="M24 96q60-6 116-12v-7Q82 84 24 96z" fill="#d9dfe3"/><path d="M140 58l46-6q8 4 2 16l-48 18z" fill="#5d3b26"/><circle cx="152" cy="70" r="3" fill="#d8b98a"/><circle cx="170" cy="65" r="3" fill="#d8b98a"/>'],
+  bowl: ["#efe3d6", '<path d="M36 68h128q-2 54-44 58H80q-42-4-44-58z" fill="#c0714a"/><ellipse cx="100" cy="68" rx="64" ry="15" fill="#8d4c30"/><ellipse cx="100" cy="70" rx="56" ry="11" fill="#f3e3c8"/><path d="M44 92q56 18 112 0" stroke="#e0a27f" stroke-width="4" fill="none"/>'],
+  mug: ["#e3e7df", '<path d="M58 46h72v62q0 14-14 14H72q-14 0-14-14z" fill="#70836a"/><path d="M130 62q30-4 28 20t-30 20" fill="none" stroke="#70836a" stroke-width="10"/><ellipse cx="94" cy="46" rx="36" ry="9" fill="#4a3426"/><path d="M58 84h72" stroke="#a9b89f" stroke-width="6"/><path d="M82 30q-6-8 0-14m20 14q-6-8 0-14" stroke="#b7bdb1" stroke-width="4" fill="none" stroke-linecap="round"/>'],
+  lamp: ["#e6e1ee", '<path d="M70 70l34-40 44 32z" fill="#d9a441"/><path d="M78 74l62-8 22 56H58z" fill="#f6e7b8" opacity=".75"/><path d="M104 34L66 66l28 54" fill="none" stroke="#4a4458" stroke-width="7" stroke-linejoin="round" stroke-linecap="round"/><rect x="66" y="118" width="60" height="9" rx="4" fill="#4a4458"/>'],
+  candle: ["#f1e4d0", '<rect x="76" y="62" width="48" height="62" rx="6" fill="#dba94b"/><ellipse cx="100" cy="62" rx="24" ry="7" fill="#f0cd7f"/><path d="M100 60V46" stroke="#4b3a22" stroke-width="3"/><path d="M100 22q14 16 0 28q-14-12 0-28z" fill="#e8713a"/><path d="M100 32q6 9 0 16q-6-7 0-16z" fill="#fbe08a"/><ellipse cx="100" cy="126" rx="44" ry="6" fill="#b79b74"/>'],
+  blanket: ["#dfe3ea", '<path d="M36 56q0-14 14-14h100q14 0 14 14v58H36z" fill="#6d7fa3"/><path d="M36 74h128M36 94h128" stroke="#a9b6d0" stroke-width="8"/><path d="M66 42v72m34-72v72m34-72v72" stroke="#54658a" stroke-width="5" opacity=".6"/><path d="M40 114v12m15-12v12m15-12v12m15-12v12m15-12v12m15-12v12m15-12v12m15-12v12m15-12v12" stroke="#6d7fa3" stroke-width="4"/>'],
+  cushion: ["#f0dfdc", '<path d="M48 42q52 12 104 0q-10 36 0 74q-52-12-104 0q10-38 0-74z" fill="#b86b66"/><path d="M66 58q34 8 68 0m-72 22q38 8 76 0m-72 22q34 8 68 0" stroke="#dba39c" stroke-width="5" fill="none"/>'],
+  espresso: ["#e8ddd2", '<path d="M64 36h72l8 88H56z" fill="#3d2a20"/><rect x="64" y="30" width="72" height="14" rx="3" fill="#5a4030"/><rect x="72" y="66" width="56" height="36" rx="4" fill="#efe3cf"/><path d="M88 84q12-14 24 0q-12 14-24 0zm2 0q10-4 20 0" fill="#8a5a36" stroke="#efe3cf" stroke-width="2"/>'],
+  filter: ["#e1e6e0", '<path d="M58 40h84l-30 46H88z" fill="#f4efe4"/><path d="M64 48h72l-6 9H70z" fill="#6a4630"/><path d="M70 88h60l-8 38H78z" fill="#c9d5d3"/><path d="M74 106h52l-4 20H78z" fill="#5a3a26"/><rect x="84" y="84" width="32" height="7" rx="3" fill="#b9b09d"/>'],
+  tea: ["#e2ead9", '<rect x="62" y="50" width="76" height="74" rx="6" fill="#5d7d4f"/><rect x="58" y="38" width="84" height="18" rx="5" fill="#46603b"/><rect x="72" y="70" width="56" height="36" rx="4" fill="#eef2df"/><path d="M84 98q2-24 32-22q0 24-32 22zm0 0l18-12" fill="#8fb06f" stroke="#46603b" stroke-width="2.5"/>'],
+};
+
+function drawing(name) {
+  const [background, shapes] = DRAWINGS[name] || ["#e9e2d5", ""];
+  const holder = document.createElement("template");
+  holder.innerHTML = `<svg class="picture" viewBox="0 0 200 150" preserveAspectRatio="xMidYMid slice" aria-hidden="true"><rect width="200" height="150" fill="${background}"/><ellipse cx="100" cy="128" rx="66" ry="7" fill="#000" opacity=".07"/>${shapes}</svg>`;
+  return holder.content.firstChild;
+}
