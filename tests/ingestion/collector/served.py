@@ -1,6 +1,7 @@
 """A collector, as a process of its own: `python -m tests.ingestion.collector.served RULES SECONDS [URL]` prints its port.
 
-RULES is JSON of ingestion.collector.settings.Connections; each append takes SECONDS; with URL the log is that Redis. What it logs goes to stderr.
+RULES is JSON of ingestion.collector.settings.Connections; each append takes SECONDS; with URL the log is that Redis. What it logs goes
+to stderr.
 """
 
 import asyncio
