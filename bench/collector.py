@@ -14,7 +14,7 @@ import time
 import urllib.request
 from base64 import b64encode
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -112,23 +112,19 @@ def starlette(run: Run) -> Facts:
 
 
 def log_alone(run: Run) -> Facts:
-    """The limit: one client that appends the same bytes, as many at a time as wrk has under way."""
+    """The limit: a client that does nothing but append the same bytes, as many at a time as wrk has under way."""
     body = _body_file(run.inputs).read_bytes()
     facts = {"path": "batch", "ip": "127.0.0.1"}
     command = hiredis.pack_command(
         (b"XADD", RAW, b"*", *raw_fields(Received("segment", "bench", 1 << 40, body, facts)))
     )
-    with (
-        _log(run) as server,
-        server.client() as client,
-        socket.create_connection(("127.0.0.1", server.port)) as sending,
-    ):
-        sending.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    with _log(run) as server, server.client() as client, ExitStack() as stack:
+        log = [stack.enter_context(socket.create_connection(("127.0.0.1", server.port))) for _ in range(UNDER_WAY)]
         before, began, own = _redis_cpu(client), time.perf_counter(), time.process_time()
         took = []
         while time.perf_counter() - began < run.size:
             sent = time.perf_counter()
-            _append(sending, command, UNDER_WAY)
+            _append(log, command)
             took.append(time.perf_counter() - sent)
         seconds, own = time.perf_counter() - began, time.process_time() - own
         load = Load(
@@ -145,15 +141,15 @@ def log_alone(run: Run) -> Facts:
         return asdict(load)
 
 
-def _append(sending: socket.socket, command: bytes, count: int) -> None:
-    sending.sendall(command * count)
-    reader = hiredis.Reader()
-    while count:
-        reader.feed(sending.recv(1 << 16))
-        while (answer := reader.gets()) is not False:
-            if isinstance(answer, Exception):
-                raise BenchError(f"Redis says {answer}.")
-            count -= 1
+def _append(log: list[socket.socket], command: bytes) -> None:
+    for sending in log:
+        sending.sendall(command)
+    for sending in log:
+        reader = hiredis.Reader()
+        while (answer := reader.gets()) is False:
+            reader.feed(sending.recv(1 << 16))
+        if isinstance(answer, Exception):
+            raise BenchError(f"Redis says {answer}.")
 
 
 def _measured(name: str, run: Run) -> Facts:

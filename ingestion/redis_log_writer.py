@@ -24,7 +24,7 @@ from ingestion.log_safety import ROOM, SETTINGS, info_fields, unsafe_reason, wri
 PATIENCE_SECONDS = 2.0
 """A webhook's sender hangs up after five seconds; ours is told before that."""
 LOOK_SECONDS = 1.0
-CONNECTIONS = 16
+CONNECTIONS = 32
 TURN_BYTES = 16 << 10
 """What Redis reads of a connection in one turn of its loop."""
 _NOT_THERE = "The event log does not answer; is its Redis running?"
