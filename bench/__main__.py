@@ -15,6 +15,7 @@ from bench import (
     identity,
     identity_quality,
     landing,
+    normaliser,
     online_retail,
     publish,
     scoring,
@@ -43,6 +44,7 @@ BENCHMARKS = {
     "customer360": Benchmark(customer360.COMPARISON.run, 200_000),
     "publish": Benchmark(publish.COMPARISON.run, 50_000),
     "collector": Benchmark(collector.run, 5),
+    "normaliser": Benchmark(normaliser.COMPARISON.run, 100_000),
     "scoring": Benchmark(scoring.COMPARISON.run, 200_000),
     "whole_pass": Benchmark(whole_pass.run, 200_000, repeats=1),
 }

@@ -6,6 +6,7 @@ has a collector and a Redis of its own, on an empty log.
 
 import json
 import os
+import selectors
 import shutil
 import socket
 import subprocess
@@ -118,22 +119,16 @@ def log_alone(run: Run) -> Facts:
     command = hiredis.pack_command(
         (b"XADD", RAW, b"*", *raw_fields(Received("segment", "bench", 1 << 40, body, facts)))
     )
-    with _log(run) as server, server.client() as client, ExitStack() as stack:
-        log = [stack.enter_context(socket.create_connection(("127.0.0.1", server.port))) for _ in range(UNDER_WAY)]
-        before, began, own = _redis_cpu(client), time.perf_counter(), time.process_time()
-        took = []
-        while time.perf_counter() - began < run.size:
-            sent = time.perf_counter()
-            _append(log, command)
-            took.append(time.perf_counter() - sent)
-        seconds, own = time.perf_counter() - began, time.process_time() - own
+    with _log(run) as server, server.client() as client:
+        before, own = _redis_cpu(client), time.process_time()
+        took, seconds = _appended(server.port, command, run.size)
         load = Load(
-            taken=len(took) * UNDER_WAY,
+            taken=len(took),
             refused=0,
             seconds=seconds,
             p50_ms=1000 * median(took),
             p99_ms=1000 * sorted(took)[len(took) * 99 // 100],
-            server_cpu=own,
+            server_cpu=time.process_time() - own,
             redis_cpu=_redis_cpu(client) - before,
         )
         if client.xlen(RAW) != load.taken:
@@ -141,15 +136,26 @@ def log_alone(run: Run) -> Facts:
         return asdict(load)
 
 
-def _append(log: list[socket.socket], command: bytes) -> None:
-    for sending in log:
-        sending.sendall(command)
-    for sending in log:
-        reader = hiredis.Reader()
-        while (answer := reader.gets()) is False:
-            reader.feed(sending.recv(1 << 16))
-        if isinstance(answer, Exception):
-            raise BenchError(f"Redis says {answer}.")
+def _appended(port: int, command: bytes, size: int) -> tuple[list[float], float]:
+    """How long each append took, and all of them together (seconds). A connection sends the next one when the last was answered."""
+    took, sent = [], {}
+    with ExitStack() as stack, selectors.DefaultSelector() as answered:
+        began = time.perf_counter()
+        for _ in range(UNDER_WAY):
+            connection = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+            answered.register(connection, selectors.EVENT_READ, connection)
+            sent[connection] = time.perf_counter()
+            connection.sendall(command)
+        while sent:
+            for key, _ in answered.select():
+                connection, now = key.data, time.perf_counter()
+                if not connection.recv(1 << 10).startswith(b"$"):  # an id is shorter than what comes in one piece
+                    raise BenchError("Redis refused an entry.")
+                took.append(now - sent.pop(connection))
+                if now - began < size:
+                    sent[connection] = now
+                    connection.sendall(command)
+        return took, time.perf_counter() - began
 
 
 def _measured(name: str, run: Run) -> Facts:
