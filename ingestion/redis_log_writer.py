@@ -38,13 +38,14 @@ class RedisLogWriter:
     """A LogWriter in the Redis at `url`.
 
     Once a second it looks whether Redis is still set so that nothing it takes can be lost, and has room: see log_safety. `append`
-    refuses at once where the last look found otherwise.
+    refuses at once where the last look found otherwise, or where the room that it found has been filled since.
     """
 
     def __init__(self, url: str, *, room: float = ROOM, patience_seconds: float = PATIENCE_SECONDS) -> None:
         self._address: dict[str, Any] = dict(parse_url(url))
         self._room = room
         self._patience = patience_seconds
+        self._room_bytes = 0.0
         self._connections: list[_Connection] = []
         self._connecting = asyncio.Lock()
         self._trouble: LogError | None = LogUnavailableError("The event log has not been looked at yet.")
@@ -57,8 +58,11 @@ class RedisLogWriter:
             await self.check()
         self._raise_trouble()
         command = _command(b"XADD", RAW.encode(), b"*", *raw_fields(received))
+        if self._room_bytes < len(command):
+            raise LogFullError(_FULL)
         if not self._connections:
             await self._connect()
+        self._room_bytes -= len(command)
         answer = await self._free_connection(len(command)).ask(command)
         if isinstance(answer, bytes):
             return answer.decode()
@@ -122,9 +126,8 @@ class RedisLogWriter:
             return LogUnavailableError(failure)
         if reason := unsafe_reason(settings, role=fields.get("role", ""), clock_offset_seconds=offset):
             return UnsafeLogError(reason)
-        if int(fields["used_memory"]) > self._room * int(settings["maxmemory"]):
-            return LogFullError(_FULL)
-        return None
+        self._room_bytes = self._room * int(settings["maxmemory"]) - int(fields["used_memory"])
+        return LogFullError(_FULL) if self._room_bytes < 0 else None
 
     async def _connect(self, *, is_look: bool = False) -> None:
         """Open the connections that are missing."""
@@ -155,7 +158,7 @@ class RedisLogWriter:
 
     def _forget(self, lost: "_Connection") -> None:
         self._connections.remove(lost)
-        if not self._connections:
+        if lost.is_given_up or not self._connections:
             self._trouble = LogUnavailableError(_NOT_THERE)
 
 
@@ -168,6 +171,7 @@ class _Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._reader: Any = hiredis.Reader()
         self.bytes_under_way = 0
+        self.is_given_up = False
         self._waiting: deque[tuple[asyncio.Future[Any], float, int]] = deque()
         self._unsent: list[bytes] = []
         self._transport: asyncio.Transport | None = None
@@ -216,6 +220,7 @@ class _Connection(asyncio.Protocol):
         if left > 0:
             self._watch = self._loop.call_later(left, self._look_at_oldest)
         else:
+            self.is_given_up = True
             self.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
