@@ -72,7 +72,7 @@ class Load:
 def run(size: int, repeats: int) -> str:
     """Measure `size` seconds of load for each contender and size of batch; gives the result as Markdown."""
     if shutil.which("wrk") is None:
-        raise BenchError("wrk is not installed, and nothing else makes so much load; `apt-get install wrk` brings it.")
+        return "### Collector\n\nSkipped: wrk is not installed, and nothing else here makes so much load (`apt-get install wrk`)."
     measured: dict[int, dict[str, list[Measurement]]] = {events: {name: [] for name in WORK} for events in BATCHES}
     with workspace() as inputs:
         for events in BATCHES:
@@ -88,7 +88,7 @@ def run(size: int, repeats: int) -> str:
                     )
     lines = ["### Collector", "", f"{size} s of load for each, n = {repeats}. {NOTE}"]
     for events, runs in measured.items():
-        lines += ["", *_tables(events, runs)]
+        lines += ["", *tables(events, runs)]
     return "\n".join(lines)
 
 
@@ -162,7 +162,7 @@ def _measured(name: str, run: Run) -> Facts:
     body = _body_file(run.inputs)
     a_request = body.read_bytes().count(b'"messageId"') if name == "fastapi" else 1
     with _log(run) as server, server.client() as client, _serving(name, server.url) as (port, pid):
-        warm = _loaded(port, body, WARM_SECONDS)
+        warm = _loaded(port, body, WARM_SECONDS) if WARM_SECONDS else Load(0, 0, 0.0, 0.0, 0.0)
         of_server, of_redis = _cpu_seconds(pid), _redis_cpu(client)
         load = _loaded(port, body, run.size)
         of_server, of_redis = _cpu_seconds(pid) - of_server, _redis_cpu(client) - of_redis
@@ -198,6 +198,8 @@ def _loaded(port: int, body: Path, seconds: int) -> Load:
     if said["broken"]:
         raise BenchError(f"{said['broken']} requests had no answer within ten seconds.")
     taken, seconds_taken = said["answers"] - said["refused"], said["microseconds"] / 1e6
+    if not taken:
+        raise BenchError(f"No request was taken in {seconds} s.")
     return Load(taken, said["refused"], seconds_taken, said["p50_us"] / 1000, said["p99_us"] / 1000)
 
 
@@ -231,7 +233,8 @@ def _redis_cpu(client: "redis.Redis") -> float:
     return float(used["used_cpu_user"]) + float(used["used_cpu_sys"])
 
 
-def _tables(events: int, runs: dict[str, list[Measurement]]) -> list[str]:
+def tables(events: int, runs: dict[str, list[Measurement]]) -> list[str]:
+    """What each contender took of requests with so many events, and the ratios."""
     loads = {name: [Load(**each.facts) for each in of_name] for name, of_name in runs.items()}
     head = [
         f"{events} a request",
