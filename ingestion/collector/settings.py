@@ -39,9 +39,10 @@ class KeyRing(Protocol):
 
 @dataclass(frozen=True)
 class Limits:
-    """Sizes in bytes (1 kB = 1,000), after gzip was taken off. What is larger is refused whole, so that nothing is dropped silently."""
+    """Sizes in bytes, after gzip was taken off. What is larger is refused whole, so that nothing is dropped silently."""
 
-    event_bytes: int = 32_000
+    event_bytes: int = 32_768
+    """Segment's "32 KB" as its own clients count them; the other sizes count 1 kB as 1,000, below which they stay."""
     batch_bytes: int = 500_000
     batch_events: int = 2_500
     webhook_bytes: int = 2_000_000
