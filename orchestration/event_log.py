@@ -3,8 +3,10 @@
 import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import IO
 
 from activation.embedded_redis import EmbeddedRedis
+from activation.redis_keeper import kept_running
 from ingestion.event_log import EventLog
 from ingestion.normalise.source_settings import SOURCE_FILES
 from orchestration.settings import Settings
@@ -19,8 +21,8 @@ def embedded_log(settings: Settings) -> EmbeddedRedis:
 def log_address(settings: Settings, *, start: bool = True) -> Iterator[str | None]:
     """Address of the log for the block; it may hold a password. From then on this process reads entries by the operator's source files.
 
-    The embedded server is started where it does not run, and stopped by the last process that leaves such a block; with `start` off the
-    address is None where it does not run.
+    The embedded server is started where it does not run, also when it is killed meanwhile, and stopped by the last process that leaves such
+    a block; with `start` off the address is None where it does not run.
     """
     SOURCE_FILES.folder = settings.source_files
     if settings.log_url:
@@ -45,15 +47,21 @@ def _running(settings: Settings) -> Iterator[EmbeddedRedis]:
     with (settings.log_folder / "in_use.lock").open("w") as users:
         fcntl.flock(users, fcntl.LOCK_SH)
         server = embedded_log(settings).start()
+        keeper = None
         try:
-            yield server
+            with kept_running(server) as keeper:
+                yield server
         finally:
-            try:
-                fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                pass  # the others need it
-            else:
+            if keeper and not keeper.is_alive() and _is_last(users):
                 server.stop()
+
+
+def _is_last(users: IO[str]) -> bool:
+    try:
+        fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 __all__ = ["EventLog", "embedded_log", "has_log", "log_address"]
