@@ -156,7 +156,7 @@ def backfill(
 
 @app.command()
 def up() -> None:
-    """Start Redis, the Dagster webserver and the daemon; Ctrl-C stops all of it."""
+    """Start event log, collector, normaliser, demo shop, Redis and Dagster; Ctrl-C stops all of it."""
     from orchestration.up import run_services
 
     run_services(build_platform(), console)
