@@ -1,15 +1,26 @@
 """Where the event log is: a Redis of one's own (WEFT_LOG_URL), else the one that Weft brings along, in <WEFT_HOME>/log."""
 
 import fcntl
+import logging
+import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO
 
+import redis
+
 from activation.embedded_redis import EmbeddedRedis
+from activation.errors import EmbeddedRedisError
 from activation.redis_keeper import kept_running
 from ingestion.event_log import EventLog
 from ingestion.normalise.source_settings import SOURCE_FILES
 from orchestration.settings import Settings
+
+_STOP_SECONDS = 2.5
+"""It takes milliseconds; a server that hangs may not hold up the end of the process."""
+
+_LOG = logging.getLogger("weft.log")
 
 
 def embedded_log(settings: Settings) -> EmbeddedRedis:
@@ -53,7 +64,18 @@ def _running(settings: Settings) -> Iterator[EmbeddedRedis]:
                 yield server
         finally:
             if keeper and not keeper.is_alive() and _is_last(users):
-                server.stop()
+                stopping = threading.Thread(target=_stop, args=(server,), name="log stopper", daemon=True)
+                stopping.start()
+                stopping.join(_STOP_SECONDS)
+
+
+def _stop(server: EmbeddedRedis) -> None:
+    try:
+        server.stop()
+    except (EmbeddedRedisError, redis.RedisError, subprocess.TimeoutExpired) as error:
+        _LOG.warning(
+            "The event log's Redis could not be stopped (%s); the next process will use it.", type(error).__name__
+        )
 
 
 def _is_last(users: IO[str]) -> bool:

@@ -31,7 +31,7 @@ from orchestration.write_keys import WriteKey
 
 LOOPBACK = "127.0.0.1"
 KEY_CACHE_SECONDS = 1.0
-ROUND_SECONDS = 8.0
+ROUND_SECONDS = 5.0
 """What a round of the normaliser may take once it is told to stop; cut off, it is done again by the next."""
 SHOP_DRAIN_SECONDS = 5
 
