@@ -55,12 +55,13 @@ create or replace temp table weft_refused (
 )
 """
 
+# one part of a request may become several lines: of those that are refused one stands for all
 NUMBER_REFUSED = """
 create or replace temp table weft_rejects as
-select *, sha256(encode(source || chr(31) || coalesce(told_apart_by, n::varchar) || chr(31)) || payload) as reject_id,
-    false as is_known
+select *, row_number() over (partition by reject_id order by row_number) > 1 as is_known
 from (
-    select *, row_number() over (partition by source, payload order by row_number) as n from weft_refused
+    select *, sha256(encode(source || chr(31) || coalesce(told_apart_by, occurrence::varchar) || chr(31)) || payload) as reject_id
+    from (select *, row_number() over (partition by source, payload order by row_number) as occurrence from weft_refused)
 )
 """
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from activation.embedded_redis import EmbeddedRedis
-from ingestion.event_log import EventLog
+from ingestion.redis_log import PATIENCE_SECONDS, RedisEventLog
 from orchestration.settings import Settings
 
 
@@ -28,9 +28,22 @@ def log_address(settings: Settings, *, start: bool = True) -> Iterator[str | Non
         yield f"redis://127.0.0.1:{port}/0" if port else None
 
 
+@contextmanager
+def opened_log(
+    settings: Settings, *, start: bool = True, patience_seconds: float = PATIENCE_SECONDS
+) -> Iterator[RedisEventLog | None]:
+    """The log for its readers; None where the embedded one does not run and `start` is off."""
+    with log_address(settings, start=start) as address:
+        if address is None:
+            yield None
+            return
+        log = RedisEventLog(address, patience_seconds=patience_seconds)
+        try:
+            yield log
+        finally:
+            log.close()
+
+
 def has_log(settings: Settings) -> bool:
     """Whether there is or ever was a log to land from."""
     return settings.log_url is not None or (settings.log_folder / "redis.conf").exists()
-
-
-__all__ = ["EventLog", "embedded_log", "has_log", "log_address"]
