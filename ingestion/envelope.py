@@ -91,7 +91,7 @@ REJECTED_EVENTS = Table(
         Column("header", "VARCHAR", "header line of the CSV file, else null"),
         Column("request", "JSON", "kind, facts and time of the request that the row was sent in; null for a file"),
         Column("received_at", "TIMESTAMP", "the collector's clock when it arrived; null for a file"),
-        Column("replayed_at", "TIMESTAMP", "when weft replay settled it: landed, or its parts refused one by one"),
+        Column("replayed_at", "TIMESTAMP", "when weft replay settled it: it landed, or is refused as another row"),
         Column("occurrence", "BIGINT", "which of the rows of its file with these very bytes it was, from 1"),
     ),
     key=("reject_id",),
