@@ -115,7 +115,7 @@ def replay(
     ensure_raw_tables(connection)
     total = ReplayReport()
     with landing_target(connection) as target:
-        for rejects in _chunks(target, selection):
+        for rejects in _chunks(target, selection, now):
             on_step("read")
             with tempfile.TemporaryDirectory(prefix="weft-replay-") as folder:
                 chunk = _Chunk(target, rejects, Path(folder), now, on_step, mapping, is_dry)
@@ -131,9 +131,11 @@ class _Undone(Exception):
     """Ends the transaction of a dry run."""
 
 
-def _chunks(target: Target, selection: Selection) -> Iterator[list[Reject]]:
-    """The selected rows in the order in which they were refused, bounded in rows and bytes. Each once, also if it is refused again."""
+def _chunks(target: Target, selection: Selection, now: datetime) -> Iterator[list[Reject]]:
+    """The selected rows in the order in which they were refused, bounded in rows and bytes. Each once, also if it is refused again; not
+    those that are refused first by this replay."""
     condition, values = selection.condition()
+    condition, values = f"{condition} and rejected_at <> ?", [*values, now]
     after: list[object] = []
     while True:
         behind = f"and ({_ORDER}) > (?, ?, ?, ?)" if after else ""

@@ -49,14 +49,18 @@ BOOKS = (
 
 
 def check_books(connection: Connection) -> None:
+    """What stands is what the books say."""
     [(events, rejects, accepted, refused, rest)] = connection.rows(BOOKS)
     assert (events, rejects, rest) == (accepted, refused, 0)
 
 
 def everything(connection: Connection) -> list[Any]:
-    tables = ("raw.events", "raw.landings", "raw.products", "raw.rejected_requests", "raw.privacy_requests")
+    """All that a replay could change."""
+    tables = ("raw.events", "raw.landings", "raw.products", "raw.privacy_requests")
+    kept = "select origin, octet_length(body) from raw.rejected_requests order by origin"
     rejects = "select reject_id, reason, detail, replayed_at from raw.rejected_events order by reject_id"
     return [
         *(sorted(map(str, connection.rows(f"select * from {table}"))) for table in tables),
+        connection.rows(kept),
         connection.rows(rejects),
     ]
