@@ -22,7 +22,7 @@ import redis
 from ingestion import normaliser
 from ingestion.collector.app import create_app
 from ingestion.collector.serving import serve
-from ingestion.collector.settings import CollectorSettings, Connections
+from ingestion.collector.settings import CollectorSettings, Connections, Limits
 from ingestion.event_log import LogUnavailableError, NormalizedEntry, Received
 from ingestion.log_entries import COUNTS, NORMALIZED, normalized_fields
 from ingestion.redis_log import RedisEventLog
@@ -31,6 +31,7 @@ from orchestration.failpoints import arm, failpoints
 from tests.ingestion.collector.senders import Keys
 from tests.ingestion.kills.senders import PATIENCE
 
+BODIES_IN_MEMORY = 16_000_000
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -135,7 +136,8 @@ def running(
 
 
 def _collect(url: str, port: int, variant: str) -> None:
-    settings = CollectorSettings(keys=Keys(), on_step=failpoints("collector"))
+    limits = Limits(bodies_in_memory_bytes=BODIES_IN_MEMORY)
+    settings = CollectorSettings(keys=Keys(), limits=limits, on_step=failpoints("collector"))
     app = create_app(settings, WRITERS[variant](url))
     serve(app, Connections(), host="127.0.0.1", port=port, on_started=lambda _: print("begun", flush=True))
 
