@@ -39,6 +39,7 @@ class RedisLogWriter:
         self._room = room
         self._patience = patience_seconds
         self._connection: _Connection | None = None
+        self._left_bytes = 0
         self._connecting = asyncio.Lock()
         self._trouble: LogError | None = LogUnavailableError("The event log has not been looked at yet.")
         self._first_look: asyncio.Task[None] | None = None
@@ -49,8 +50,12 @@ class RedisLogWriter:
         if self._first_look is None or not self._first_look.done():
             await self.check()
         self._raise_trouble()
+        command = _command(b"XADD", RAW.encode(), b"*", *raw_fields(received))
+        if len(command) > self._left_bytes:  # much can come in between two looks
+            raise LogFullError(_FULL)
+        self._left_bytes -= len(command)
         connection = self._connection or await self._connect()
-        answer = await connection.ask(_command(b"XADD", RAW.encode(), b"*", *raw_fields(received)))
+        answer = await connection.ask(command)
         if isinstance(answer, bytes):
             return answer.decode()
         raise _refusal(answer)
@@ -105,9 +110,8 @@ class RedisLogWriter:
             return LogUnavailableError(failure)
         if reason := unsafe_reason(settings, role=fields.get("role", ""), clock_offset_seconds=offset):
             return UnsafeLogError(reason)
-        if int(fields["used_memory"]) > self._room * int(settings["maxmemory"]):
-            return LogFullError(_FULL)
-        return None
+        self._left_bytes = int(self._room * int(settings["maxmemory"])) - int(fields["used_memory"])
+        return LogFullError(_FULL) if self._left_bytes < 0 else None
 
     async def _connect(self, *, is_look: bool = False) -> "_Connection":
         async with self._connecting:
