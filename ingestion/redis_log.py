@@ -5,7 +5,7 @@ again is harmless.
 """
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -37,6 +37,7 @@ from ingestion.log_entries import (
 )
 
 PATIENCE_SECONDS = 10.0
+_FULL = "The event log is full until its readers have come on."
 WAREHOUSE = "warehouse"
 """The reader that lands what was collected."""
 
@@ -110,13 +111,13 @@ class RedisEventLog:
     def state(self) -> LogState:
         """See EventLog. Begins the first epoch, and lets trimming wait for this log's readers, where that has not happened."""
         with _plain_words():
-            begin = self._redis.pipeline(transaction=True)
-            begin.set(EPOCH, secrets.token_hex(8), nx=True)
-            for reader in self._readers:
-                begin.hsetnx(READERS, reader, BEGINNING)
-            begin.get(EPOCH)
-            begin.info("memory")
-            *_, epoch, memory = begin.execute()
+            asked = self._redis.pipeline(transaction=False)
+            asked.get(EPOCH)
+            asked.hkeys(READERS)
+            asked.info("memory")
+            epoch, known, memory = asked.execute()
+            if epoch is None or not {reader.encode() for reader in self._readers} <= set(known):
+                epoch = self._begun()  # only where it is needed: a log without any room can be read, not written
             raw, normalized = self._stream(RAW), self._stream(NORMALIZED)
         return LogState(
             epoch=epoch.decode(),
@@ -127,6 +128,15 @@ class RedisEventLog:
             memory_used=int(memory["used_memory"]),
             memory_limit=int(memory["maxmemory"]),
         )
+
+    def _begun(self) -> bytes:
+        begin = self._redis.pipeline(transaction=True)
+        begin.set(EPOCH, secrets.token_hex(8), nx=True)
+        for reader in self._readers:
+            begin.hsetnx(READERS, reader, BEGINNING)
+        begin.get(EPOCH)
+        epoch: bytes = begin.execute()[-1]
+        return epoch
 
     def read_raw(self, after: str, *, limit: int) -> list[RawEntry]:
         """See EventLog."""
@@ -163,13 +173,26 @@ class RedisEventLog:
         }
 
     def confirm(self, reader: str, position: str, *, epoch: str) -> None:
-        """See EventLog."""
+        """See EventLog. In a log without any room, what the reader has passed is forgotten first: that makes some."""
+        try:
+            self._note(reader, position, epoch)
+        except LogFullError:
+            with _plain_words():
+                is_current = self._redis.get(EPOCH) == epoch.encode()
+            if is_current:
+                self._forget(self.positions() | {reader: position})
+                self._note(reader, position, epoch)
+
+    def _note(self, reader: str, position: str, epoch: str) -> None:
         with _plain_words():
             self._confirm(keys=[EPOCH, READERS], args=[reader, position, epoch])
 
     def trim(self) -> int:
         """See EventLog. Only what every reader has passed, and of requests nothing that was not normalised."""
-        slowest = min(self.positions().values(), key=id_parts, default=BEGINNING)
+        return self._forget(self.positions())
+
+    def _forget(self, positions: Mapping[str, str]) -> int:
+        slowest = min(positions.values(), key=id_parts, default=BEGINNING)
         if slowest == BEGINNING:
             return 0
         with _plain_words():
@@ -213,8 +236,10 @@ def _plain_words() -> Iterator[None]:
     try:
         yield
     except redis.exceptions.OutOfMemoryError as error:
-        raise LogFullError("The event log is full until its readers have come on.") from error
+        raise LogFullError(_FULL) from error
     except (redis.ConnectionError, redis.TimeoutError) as error:  # loading and read-only are among them
         raise LogUnavailableError("The event log does not answer; is its Redis running?") from error
     except redis.ResponseError as error:
+        if "-OOM " in str(error):  # from within a script; nothing of it was carried out
+            raise LogFullError(_FULL) from error
         raise LogError(f"The event log refused a command ({str(error).split()[0]}).") from error

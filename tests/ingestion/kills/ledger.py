@@ -55,14 +55,14 @@ class Ledger:
     messages: dict[str, dict[str, Any]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def compose(self, count: int) -> list[str]:
-        """New messages, by their ids."""
+    def compose(self, count: int, *, text_bytes: int = 0) -> list[str]:
+        """New messages, by their ids, each with a text of a size."""
         with self._lock:
             ids = [f"m-{len(self.messages) + number}" for number in range(count)]
             for id_ in ids:
                 self.messages[id_] = {
                     "event": f"Event {id_}",
-                    "properties": {"text": f"\u00e4\u20ac {id_}", "n": len(id_)},
+                    "properties": {"text": f"\u00e4\u20ac {id_}", "fill": "x" * text_bytes},
                 }
         return ids
 
