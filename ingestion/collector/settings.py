@@ -32,10 +32,11 @@ class KeyRing(Protocol):
 
 @dataclass(frozen=True)
 class Limits:
-    """Sizes in bytes (1 kB = 1,000), after gzip was taken off. What is larger is refused whole, so that nothing is dropped silently."""
+    """Sizes in bytes, after gzip was taken off. Segment's "32 KB" and "500 KB" are powers of two to its own libraries, which fill batches up
+    to 508,000 bytes. What is larger is refused whole, so that nothing is dropped silently."""
 
-    event_bytes: int = 32_000
-    batch_bytes: int = 500_000
+    event_bytes: int = 32 << 10
+    batch_bytes: int = 500 << 10
     batch_events: int = 2_500
     webhook_bytes: int = 2_000_000
     bodies_in_memory_bytes: int = 128_000_000
