@@ -32,8 +32,10 @@ class KeyRing(Protocol):
 
 @dataclass(frozen=True)
 class Limits:
-    """Sizes in bytes, after gzip was taken off. Segment's "32 KB" and "500 KB" are powers of two to its own libraries, which fill batches up
-    to 508,000 bytes. What is larger is refused whole, so that nothing is dropped silently."""
+    """Sizes in bytes, after gzip was taken off. What is larger is refused whole, so that nothing is dropped silently.
+
+    Segment's "32 KB" and "500 KB" are powers of two to its own libraries, which fill batches with up to 508,000 bytes.
+    """
 
     event_bytes: int = 32 << 10
     batch_bytes: int = 500 << 10

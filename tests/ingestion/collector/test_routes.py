@@ -207,7 +207,10 @@ COLLECTING = ["/v1/batch", "/v1/t", "/beacon/v1/batch", "/identify", "/com.snowp
 @pytest.mark.parametrize("path", COLLECTING)
 @pytest.mark.parametrize("origin", ["https://shop.example", "http://localhost:3000", "null"])
 def test_pages_of_any_site_may_send(client: Client, path: str, origin: str) -> None:
-    asks = {"access-control-request-method": "POST", "access-control-request-headers": "authorization,content-type,x-b3-traceid"}
+    asks = {
+        "access-control-request-method": "POST",
+        "access-control-request-headers": "authorization,content-type,x-b3-traceid",
+    }
     allowed = client.request("OPTIONS", path, headers={"origin": origin, **asks})
     assert allowed.status_code == 204
     assert allowed.headers["access-control-allow-origin"] == origin
