@@ -52,7 +52,7 @@ def bad_day(collector_port: int, *faults: Fault) -> Iterator[BadDay]:
 
         def handle_any(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
-            fault = day.next_fault()
+            fault = day.next_fault() if self.command != "OPTIONS" else None
             if isinstance(fault, Refuse):
                 day.seen[str(fault.status)] += 1
                 headers = {} if fault.retry_after is None else {"retry-after": str(fault.retry_after)}
@@ -69,10 +69,11 @@ def bad_day(collector_port: int, *faults: Fault) -> Iterator[BadDay]:
                 day.seen[f"lost {taken.status}"] += 1
                 self.close_connection = True
                 return
-            day.seen[str(taken.status)] += 1
+            if self.command != "OPTIONS":
+                day.seen[str(taken.status)] += 1
             self.answer(taken.status, dict(taken.getheaders()), content)
 
-        do_GET = do_POST = handle_any
+        do_GET = do_POST = do_OPTIONS = handle_any
 
         def answer(self, status: int, headers: dict[str, str], content: bytes) -> None:
             self.send_response(status)
@@ -91,7 +92,9 @@ def bad_day(collector_port: int, *faults: Fault) -> Iterator[BadDay]:
     day.port = server.server_port
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
-    yield day
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    try:
+        yield day
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

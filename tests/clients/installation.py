@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from orchestration.resources import Platform, build_platform
 from orchestration.state import utc_now
 from orchestration.warehouse import Connection
 
+PATIENCE = 20
+"""Seconds until something that should happen counts as not happening; a busy machine is slow."""
 ROOT = Path(__file__).resolve().parents[2]
 _COLUMNS = {
     "message_id": None,
@@ -68,6 +71,17 @@ class Installation:
     def url(self) -> str:
         """The collector's address."""
         return f"http://127.0.0.1:{self.port}"
+
+    def until_received(self, requests: int) -> None:
+        """Wait until the log has got so many requests since the last landing."""
+        log = RedisEventLog(self.log_url)
+        try:
+            deadline = time.monotonic() + PATIENCE
+            while (got := log.state().raw_entries) < requests:
+                assert time.monotonic() < deadline, f"Only {got} requests came."
+                time.sleep(0.02)
+        finally:
+            log.close()
 
     def land(self) -> list[LandingReport]:
         """Bring everything that was acknowledged into the warehouse."""

@@ -29,6 +29,13 @@ DIFFICULT: dict[str, Any] = {
 }
 """Values that a careless hand would change on the way: numbers that lose digits or their type, texts that lose characters."""
 
+IN_JAVASCRIPT: dict[str, Any] = {
+    **{name: value for name, value in DIFFICULT.items() if name != "beyond a double"},
+    "whole amount": 5,
+    "list": [1, "1", 1.5, None, {"deep": [[]]}],
+}
+"""The same where every number is a double, and a whole one has no point."""
+
 
 @dataclass(frozen=True)
 class Told:
