@@ -7,7 +7,8 @@ _ORIGIN = re.compile(rb"(?:null|[a-z][a-z0-9+.-]{0,20}://[A-Za-z0-9.\[\]:_-]{1,2
 _HEADER_NAMES = re.compile(rb"[A-Za-z][\w-]*(?: *, *[A-Za-z][\w-]*)*\Z")
 _MOST_HEADER_BYTES = 500
 _SECONDS = b"900"
-_EXPOSED = b"retry-after, x-ratelimit-reset, x-request-id"  # without this no page can tell how long to wait
+_READABLE = b"retry-after, x-ratelimit-reset, x-request-id"
+"""What a page may read of an answer beside its body: when to send again, and what to name when it asks for help."""
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -32,7 +33,7 @@ def allowed_origin(origin: bytes | None) -> Headers:
     return [
         (b"access-control-allow-origin", origin),
         (b"access-control-allow-credentials", b"true"),
-        (b"access-control-expose-headers", _EXPOSED),
+        (b"access-control-expose-headers", _READABLE),
         (b"vary", b"origin"),
     ]
 

@@ -23,11 +23,18 @@ class KeyFacts:
     limit_per_second: float | None = None
 
 
+class KeysUnreadableError(Exception):
+    """Whether a key is good cannot be said at this moment."""
+
+
 class KeyRing(Protocol):
     """The write keys. The collector asks for the same key again only after `key_cache_seconds`."""
 
     async def source_of(self, key_hash: str) -> KeyFacts | None:
-        """Facts of the key whose sha256 (hex, of the key's UTF-8) is given; None where it is unknown or revoked."""
+        """Facts of the key whose sha256 (hex, of the key's UTF-8) is given; None where it is unknown or revoked.
+
+        Raises KeysUnreadableError where that cannot be found out: 401 would make senders drop what they have.
+        """
 
 
 @dataclass(frozen=True)

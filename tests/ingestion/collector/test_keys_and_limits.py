@@ -8,7 +8,7 @@ import logging
 import pytest
 
 from ingestion.collector.app import create_app
-from ingestion.collector.settings import CollectorSettings, KeyFacts, Limits
+from ingestion.collector.settings import CollectorSettings, KeyFacts, KeysUnreadableError, Limits
 from ingestion.event_log import LogError, LogFullError, LogUnavailableError, UnsafeLogError
 from tests.ingestion.collector.senders import KEY, REVOKED_KEY, SLOW_KEY, UPLOAD_KEY, Client, Keys, MemoryLog
 
@@ -103,6 +103,21 @@ def test_the_key_ring_is_never_shown_a_key() -> None:
     client.close()
     assert [len(digest) for digest in seen] == [64]
     assert KEY not in str(seen)
+
+
+def test_keys_that_cannot_be_looked_up_make_senders_wait_and_are_asked_for_again(log: MemoryLog) -> None:
+    class Ring(Keys):
+        async def source_of(self, key_hash_: str) -> KeyFacts | None:
+            found = await super().source_of(key_hash_)
+            if self.asked == 1:
+                raise KeysUnreadableError
+            return found
+
+    client = Client(create_app(CollectorSettings(keys=Ring()), log))
+    answers = [client.post("/v1/track", content=EVENT, headers=basic(KEY)) for _ in range(2)]
+    client.close()
+    assert [answer.status_code for answer in answers] == [503, 200]
+    assert (answers[0].json()["code"], answers[0].headers["retry-after"]) == ("keys_unreadable", "5")
 
 
 def test_a_source_above_its_limit_waits_and_others_do_not(client: Client, log: MemoryLog) -> None:
