@@ -1,10 +1,8 @@
-"""A Weft that collects: a collector in a process of its own over the log's Redis, the normaliser, and landing into a DuckDB."""
+"""A Weft that collects: `weft serve collector` over the log's own Redis, the normaliser, and landing into a DuckDB."""
 
 import json
-import subprocess
-import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,10 +17,10 @@ from orchestration.log_landing import land_log
 from orchestration.resources import Platform, build_platform
 from orchestration.state import utc_now
 from orchestration.warehouse import Connection
+from tests.orchestration.services import Service
 
 PATIENCE = 20
 """Seconds until something that should happen counts as not happening; a busy machine is slow."""
-ROOT = Path(__file__).resolve().parents[2]
 _COLUMNS = {
     "message_id": None,
     "type": None,
@@ -61,16 +59,17 @@ class Row:
 
 @dataclass(frozen=True)
 class Installation:
-    """Where clients send to, and where it lands."""
+    """Where clients send to (`url`, with the write key of a source in `keys`), and where it lands."""
 
     platform: Platform
     log_url: str
-    port: int
+    url: str
+    keys: Mapping[str, str]
 
     @property
-    def url(self) -> str:
-        """The collector's address."""
-        return f"http://127.0.0.1:{self.port}"
+    def port(self) -> int:
+        """The collector's port."""
+        return int(self.url.rpartition(":")[2])
 
     def until_received(self, requests: int) -> None:
         """Wait until the log has got so many requests since the last landing."""
@@ -112,14 +111,17 @@ def _refused(connection: Connection, source: str) -> list[tuple[Any, ...]]:
 
 
 @contextmanager
-def installed(home: Path, keys: Mapping[str, tuple[str, float | None]]) -> Iterator[Installation]:
-    """An installation below `home` that takes these write keys (see collector_process), until the block ends."""
+def installed(home: Path, *sources: str, slow: Iterable[str] = (), **settings: str) -> Iterator[Installation]:
+    """An installation below `home` with a write key for each source, until the block ends; `slow` ones may send two events a second.
+
+    What Snowplow's trackers send, who have no key, is of the source `snowplow`.
+    """
     platform = build_platform(home=home)
-    with embedded_log(platform.settings) as log:
-        command = [sys.executable, "-m", "tests.clients.collector_process", json.dumps(keys), log.url]
-        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-            try:
-                assert process.stdout is not None
-                yield Installation(platform, log.url, int(process.stdout.readline()))
-            finally:
-                process.terminate()
+    keys = {source: platform.state.keys.create(source=source, now=utc_now())[0] for source in sources}
+    keys |= {source: platform.state.keys.create(source=source, now=utc_now(), limit_per_second=2)[0] for source in slow}
+    settings = {"WEFT_SNOWPLOW_SOURCE": "snowplow", **settings}
+    with (
+        embedded_log(platform.settings) as log,
+        Service(home, "serve", "collector", "--port", "0", **settings) as collector,
+    ):
+        yield Installation(platform, log.url, collector.line("Collector"), keys)

@@ -21,8 +21,6 @@ from tests.clients.installation import Installation, installed
 from tests.clients.node_packages import installed_packages
 from tests.clients.told import IN_JAVASCRIPT, Told, is_there_once
 
-WAYS = ("plain", "left", "limited", "lost", "kept")
-KEYS: dict[str, tuple[str, float | None]] = {way: (way, 2.0 if way == "limited" else None) for way in WAYS}
 EARLIER = "2026-02-03T04:05:06.789-05:00"
 PAGE = "<!doctype html><html lang='de'><head><title>Lamps</title><script src='/umd/index.js'></script></head><body></body></html>"
 BATCHES = {"strategy": "batching", "config": {"size": 100, "timeout": 60_000}}
@@ -41,7 +39,7 @@ def browser(packages: Path) -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def weft(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    with installed(tmp_path_factory.mktemp("weft"), KEYS) as installation:
+    with installed(tmp_path_factory.mktemp("weft"), "plain", "left", "lost", "kept", slow=["limited"]) as installation:
         yield installation
 
 
@@ -112,7 +110,7 @@ def clicks(page: Page, count: int, first: int = 0) -> list[Told]:
 
 def test_all_calls_with_all_that_they_take(weft: Installation, site: str, shopper: BrowserContext) -> None:
     address = f"{site}/lamps?utm_source=mail&utm_campaign=may&q=brass"
-    page = opened(shopper, address, weft.port, "plain")
+    page = opened(shopper, address, weft.port, weft.keys["plain"])
     anonymous_id = page.evaluate("() => analytics.user().anonymousId()")
     traits = {"email": "Ann@Example.com", "age": 30, "address": {"city": "Köln"}, "vip": False}
     company = {"name": "ACME", "email": "office@example.com"}
@@ -143,7 +141,7 @@ def test_all_calls_with_all_that_they_take(weft: Installation, site: str, shoppe
 
 
 def test_a_page_that_is_left_sends_what_it_gathered(weft: Installation, site: str, shopper: BrowserContext) -> None:
-    page = opened(shopper, f"{site}/left", weft.port, "left", deliveryStrategy=BATCHES)
+    page = opened(shopper, f"{site}/left", weft.port, weft.keys["left"], deliveryStrategy=BATCHES)
     told = clicks(page, 7)
     page.evaluate("() => Promise.all(window.clicked)")
     page.goto(f"{site}/next")
@@ -153,7 +151,7 @@ def test_a_page_that_is_left_sends_what_it_gathered(weft: Installation, site: st
 
 
 def test_a_source_above_its_limit_is_waited_for(weft: Installation, site: str, shopper: BrowserContext) -> None:
-    page = opened(shopper, f"{site}/limited", weft.port, "limited")
+    page = opened(shopper, f"{site}/limited", weft.port, weft.keys["limited"])
     answers = Answers(page)
     told = clicks(page, 7)
     answers.until(200, 7)
@@ -165,7 +163,7 @@ def test_a_source_above_its_limit_is_waited_for(weft: Installation, site: str, s
 @pytest.mark.xfail(reason="until landing tells a delivery from an event")
 def test_answers_that_get_lost(weft: Installation, site: str, shopper: BrowserContext) -> None:
     with bad_day(weft.port, LoseAnswer(), Refuse(503), LoseAnswer()) as day:
-        page = opened(shopper, f"{site}/lost", day.port, "lost")
+        page = opened(shopper, f"{site}/lost", day.port, weft.keys["lost"])
         answers = Answers(page)
         told = clicks(page, 5)
         answers.until(200, 5)
@@ -179,13 +177,13 @@ def test_answers_that_get_lost(weft: Installation, site: str, shopper: BrowserCo
 def test_what_a_closed_tab_had_not_sent_the_next_page_sends(
     weft: Installation, site: str, shopper: BrowserContext
 ) -> None:
-    page = opened(shopper, f"{site}/kept", weft.port, "kept")
+    page = opened(shopper, f"{site}/kept", weft.port, weft.keys["kept"])
     shopper.set_offline(True)
     told = clicks(page, 4)
     with page.expect_event("close"):
         page.close(run_before_unload=True)
     shopper.set_offline(False)
-    page = opened(shopper, f"{site}/kept", weft.port, "kept")
+    page = opened(shopper, f"{site}/kept", weft.port, weft.keys["kept"])
     Answers(page).until(200, 4)
     weft.land()
     is_there_once(told, weft.events("kept"))

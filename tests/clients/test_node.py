@@ -15,7 +15,6 @@ from tests.clients.installation import Installation, installed
 from tests.clients.node_packages import installed_packages, node
 from tests.clients.told import IN_JAVASCRIPT, Told, is_there_once
 
-KEYS: dict[str, tuple[str, float | None]] = {f"key-of-{way}": (way, None) for way in ("plain", "bad-day")}
 EARLIER = "2026-02-03T04:05:06.789-05:00"
 SCRIPT = Path(__file__).with_name("node_client.cjs")
 PATIENCE = 90
@@ -28,7 +27,7 @@ def packages() -> Path:
 
 @pytest.fixture(scope="module")
 def weft(packages: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    with installed(tmp_path_factory.mktemp("weft"), KEYS) as installation:
+    with installed(tmp_path_factory.mktemp("weft"), "plain", "bad-day") as installation:
         yield installation
 
 
@@ -64,7 +63,7 @@ def test_all_calls_with_all_that_they_take(weft: Installation, packages: Path) -
     tell(
         packages,
         weft.url,
-        "key-of-plain",
+        weft.keys["plain"],
         [(method, {**params, "messageId": id_}) for (method, params), id_ in zip(calls, ids, strict=True)],
     )
     weft.land()
@@ -92,7 +91,7 @@ def test_a_busy_collector_and_answers_that_get_lost(weft: Installation, packages
         for n, id_ in enumerate(ids)
     ]
     with bad_day(weft.port, LoseAnswer(), None, Refuse(503), Refuse(429, retry_after=1), LoseAnswer()) as day:
-        tell(packages, f"http://127.0.0.1:{day.port}", "key-of-bad-day", clicked, flushAt=10)
+        tell(packages, f"http://127.0.0.1:{day.port}", weft.keys["bad-day"], clicked, flushAt=10)
     assert day.left == []
     reports = weft.land()
     told = [Told(id_, "track", "Clicked", "u-1", properties={"number": number}) for number, id_ in enumerate(ids)]

@@ -13,17 +13,15 @@ from tests.clients.installation import Installation, installed
 from tests.clients.told import DIFFICULT, Told, is_there_once
 
 LIBRARIES = {"segment": "segment.analytics.client", "rudder": "rudderstack.analytics.client"}
-KEYS: dict[str, tuple[str, float | None]] = {
-    f"key-of-{name}-{way}": (f"{name}-{way}", None)
-    for name in LIBRARIES
-    for way in ("plain", "gzip", "bad-day", "full-batches")
-}
+WAYS = ("plain", "gzip", "bad-day", "full-batches")
 EARLIER = datetime(2026, 2, 3, 4, 5, 6, 789_000, tzinfo=timezone(timedelta(hours=-5)))
 
 
 @pytest.fixture(scope="module")
 def weft(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    with installed(tmp_path_factory.mktemp("weft"), KEYS) as installation:
+    with installed(
+        tmp_path_factory.mktemp("weft"), *(f"{name}-{way}" for name in LIBRARIES for way in WAYS)
+    ) as installation:
         yield installation
 
 
@@ -77,7 +75,7 @@ def every_call(client: Any) -> list[Told]:
 def test_all_calls_with_all_that_they_take(weft: Installation, name: str, gzip: bool) -> None:
     module = pytest.importorskip(LIBRARIES[name])
     way = "gzip" if gzip else "plain"
-    client = module.Client(f"key-of-{name}-{way}", host=weft.url, gzip=gzip, upload_interval=0.05, on_error=_fail)
+    client = module.Client(weft.keys[f"{name}-{way}"], host=weft.url, gzip=gzip, upload_interval=0.05, on_error=_fail)
     told = every_call(client)
     client.flush()
     client.join()
@@ -93,7 +91,7 @@ def test_a_busy_collector_and_answers_that_get_lost(weft: Installation, name: st
     with bad_day(weft.port, *faults) as day:
         host = f"http://127.0.0.1:{day.port}"
         client = module.Client(
-            f"key-of-{name}-bad-day", host=host, gzip=True, upload_size=10, upload_interval=0.05, on_error=_fail
+            weft.keys[f"{name}-bad-day"], host=host, gzip=True, upload_size=10, upload_interval=0.05, on_error=_fail
         )
         told = []
         for number in range(40):
@@ -114,7 +112,7 @@ def test_a_busy_collector_and_answers_that_get_lost(weft: Installation, name: st
 
 def test_batches_as_full_as_segments_library_makes_them(weft: Installation) -> None:
     client = pytest.importorskip(LIBRARIES["segment"]).Client(
-        "key-of-segment-full-batches", host=weft.url, on_error=_fail
+        weft.keys["segment-full-batches"], host=weft.url, on_error=_fail
     )
     told = []
     for number in range(16):

@@ -23,7 +23,7 @@ COMMERCE = "iglu:com.snowplowanalytics.snowplow.ecommerce"
 
 @pytest.fixture(scope="module")
 def weft(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    with installed(tmp_path_factory.mktemp("weft"), {}) as installation:
+    with installed(tmp_path_factory.mktemp("weft")) as installation:
         yield installation
 
 
