@@ -97,7 +97,10 @@ def test_what_an_installation_sets_is_what_the_collector_goes_by(running: Runnin
     upload, events = running.key("files", "upload"), running.key("web")
     with httpx.Client(base_url=running.address) as client:
         assert client.get("/ready").status_code == 200
-        snowplow = {"schema": "iglu:com.snowplowanalytics.snowplow/payload_data/jsonschema/1-0-4", "data": [{"e": "pv"}]}
+        snowplow = {
+            "schema": "iglu:com.snowplowanalytics.snowplow/payload_data/jsonschema/1-0-4",
+            "data": [{"e": "pv"}],
+        }
         assert client.post("/com.snowplowanalytics.snowplow/tp2", json=snowplow).status_code == 200
         unsigned = client.post("/webhooks/shopify/deli", json={}, headers={"x-shopify-topic": "orders/create"})
         assert (unsigned.status_code, unsigned.json()["code"]) == (401, "invalid_signature")
