@@ -41,16 +41,20 @@ WAREHOUSE = "warehouse"
 """The reader that lands what was collected."""
 
 # Entries that are there already are left out, and their counts with them, so that two normalisers, or one that was killed, change nothing.
+# Each names the one written before it (v), so that no reader passes over a gap without seeing it.
 WRITE_NORMALIZED: Final = """
 local function parts(id)
     local milliseconds, number = string.match(id, '(%d+)-(%d+)')
     return tonumber(milliseconds), tonumber(number)
 end
-local last_ms, last_n = 0, 0
+local last, last_ms, last_n = '0-0', 0, 0
 if redis.call('exists', KEYS[1]) == 1 then
     local info = redis.call('xinfo', 'stream', KEYS[1])
     for i = 1, #info, 2 do
-        if info[i] == 'last-generated-id' then last_ms, last_n = parts(info[i + 1]) end
+        if info[i] == 'last-generated-id' then
+            last = info[i + 1]
+            last_ms, last_n = parts(last)
+        end
     end
 end
 local added, at = 0, 1
@@ -58,9 +62,9 @@ while at <= #ARGV do
     local id, length = ARGV[at], tonumber(ARGV[at + 1])
     local ms, n = parts(id)
     if ms > last_ms or (ms == last_ms and n > last_n) then
-        redis.call('xadd', KEYS[1], id, unpack(ARGV, at + 2, at + 1 + length))
+        redis.call('xadd', KEYS[1], id, 'v', last, unpack(ARGV, at + 2, at + 1 + length))
         for name, count in pairs(cjson.decode(ARGV[at + 3])) do redis.call('hincrby', KEYS[2], name, count) end
-        last_ms, last_n = ms, n
+        last, last_ms, last_n = id, ms, n
         added = added + 1
     end
     at = at + 2 + length
