@@ -160,7 +160,6 @@ def test_a_source_above_its_limit_is_waited_for(weft: Installation, site: str, s
     is_there_once(told, weft.events("limited"))
 
 
-@pytest.mark.xfail(reason="until landing tells a delivery from an event")
 def test_answers_that_get_lost(weft: Installation, site: str, shopper: BrowserContext) -> None:
     with bad_day(weft.port, LoseAnswer(), Refuse(503), LoseAnswer()) as day:
         page = opened(shopper, f"{site}/lost", day.port, weft.keys["lost"])

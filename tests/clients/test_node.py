@@ -83,7 +83,6 @@ def test_all_calls_with_all_that_they_take(weft: Installation, packages: Path) -
     )
 
 
-@pytest.mark.xfail(reason="until landing tells a delivery from an event")
 def test_a_busy_collector_and_answers_that_get_lost(weft: Installation, packages: Path) -> None:
     ids = [str(uuid4()) for _ in range(40)]
     clicked = [

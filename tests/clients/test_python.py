@@ -84,7 +84,6 @@ def test_all_calls_with_all_that_they_take(weft: Installation, name: str, gzip: 
 
 
 @pytest.mark.parametrize("name", LIBRARIES)
-@pytest.mark.xfail(reason="until landing tells a delivery from an event")
 def test_a_busy_collector_and_answers_that_get_lost(weft: Installation, name: str) -> None:
     module = pytest.importorskip(LIBRARIES[name])
     faults = (LoseAnswer(), None, Refuse(503), Refuse(429, retry_after=1), None, LoseAnswer(), None, Refuse(500), None)

@@ -153,7 +153,6 @@ UNANSWERED = {
 
 
 @pytest.mark.parametrize("method", UNANSWERED)
-@pytest.mark.xfail(reason="until landing tells a delivery from an event")
 def test_a_busy_collector_and_answers_that_get_lost(weft: Installation, method: str) -> None:
     cookie = f"cookie bad day {method}"
     sending = Sending()
