@@ -91,11 +91,13 @@ redis.call('del', KEYS[3])
 class RedisEventLog:
     """An EventLog in the Redis at `url`. `readers` are those whose position holds back what is forgotten, also before they first read."""
 
-    def __init__(self, url: str, *, readers: Sequence[str] = (WAREHOUSE,)) -> None:
+    def __init__(
+        self, url: str, *, readers: Sequence[str] = (WAREHOUSE,), patience_seconds: float = PATIENCE_SECONDS
+    ) -> None:
         self._redis = redis.Redis.from_url(
             url,
-            socket_timeout=PATIENCE_SECONDS,
-            socket_connect_timeout=PATIENCE_SECONDS,
+            socket_timeout=patience_seconds,
+            socket_connect_timeout=patience_seconds,
             retry=Retry(NoBackoff(), 0),
         )
         self._readers = tuple(readers)

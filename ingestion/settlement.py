@@ -32,6 +32,25 @@ from (
 where weft_staged.rowid = place and n > 1
 """
 
+# The same for rows that were refused once: weft_given says of each place which of the rows of its file with these very bytes it was. Rows
+# that say the same in other bytes count as well, those before it in its file.
+NUMBER_GIVEN_OCCURRENCES = f"""
+update weft_staged set message_id = sha256(message_id || ':' || n)
+from (
+    select place, sum(step) over (
+        partition by source, message_id, file order by row_number rows between unbounded preceding and current row
+    )::bigint as n
+    from (
+        select place, source, message_id, file, given.row_number, occurrence - coalesce(
+            lag(occurrence) over (partition by source, message_id, file, bytes order by given.row_number), 0
+        ) as step
+        from weft_given as given join weft_staged as staged on staged.rowid = place
+        where weft__is_derived and {RULE} is null
+    )
+) as occurrences
+where weft_staged.rowid = place and n > 1
+"""
+
 # grouping by a hash first is several times faster than by two texts; the texts decide
 FIND_REPEATED_KEYS = f"""
 create or replace temp table weft_repeated as
@@ -55,12 +74,13 @@ create or replace temp table weft_refused (
 )
 """
 
+# one part of a request may become several lines: of those that are refused one stands for all
 NUMBER_REFUSED = """
 create or replace temp table weft_rejects as
-select *, sha256(encode(source || chr(31) || coalesce(told_apart_by, n::varchar) || chr(31)) || payload) as reject_id,
-    false as is_known
+select *, row_number() over (partition by reject_id order by row_number) > 1 as is_known
 from (
-    select *, row_number() over (partition by source, payload order by row_number) as n from weft_refused
+    select *, sha256(encode(source || chr(31) || coalesce(told_apart_by, occurrence::varchar) || chr(31)) || payload) as reject_id
+    from (select *, row_number() over (partition by source, payload order by row_number) as occurrence from weft_refused)
 )
 """
 

@@ -21,6 +21,7 @@ from orchestration.identity_commands import identity, why
 from orchestration.key_commands import keys
 from orchestration.model_commands import models
 from orchestration.pass_commands import make_pass, parsed_instant, working
+from orchestration.replay_commands import rejected, replay_rejected
 from orchestration.resources import build_platform
 from orchestration.serve_commands import serve
 from orchestration.state import utc_now
@@ -180,8 +181,9 @@ def status(
             plain.print(part)
 
 
-for command in (why, link, forbid, split, upload):
+for command in (why, link, forbid, split, upload, rejected):
     app.command()(command)
+app.command("replay")(replay_rejected)
 
 
 def main() -> None:

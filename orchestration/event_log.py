@@ -13,8 +13,8 @@ import redis
 from activation.embedded_redis import EmbeddedRedis
 from activation.errors import EmbeddedRedisError
 from activation.redis_keeper import kept_running
-from ingestion.event_log import EventLog
 from ingestion.normalise.source_settings import SOURCE_FILES
+from ingestion.redis_log import PATIENCE_SECONDS, RedisEventLog
 from orchestration.settings import Settings
 
 _STOP_SECONDS = 2.5
@@ -44,6 +44,22 @@ def log_address(settings: Settings, *, start: bool = True) -> Iterator[str | Non
     else:
         port = embedded_log(settings).running_port() if settings.log_folder.exists() else None
         yield f"redis://127.0.0.1:{port}/0" if port else None
+
+
+@contextmanager
+def opened_log(
+    settings: Settings, *, start: bool = True, patience_seconds: float = PATIENCE_SECONDS
+) -> Iterator[RedisEventLog | None]:
+    """The log for its readers; None where the embedded one does not run and `start` is off."""
+    with log_address(settings, start=start) as address:
+        if address is None:
+            yield None
+            return
+        log = RedisEventLog(address, patience_seconds=patience_seconds)
+        try:
+            yield log
+        finally:
+            log.close()
 
 
 def has_log(settings: Settings) -> bool:
@@ -84,6 +100,3 @@ def _is_last(users: IO[str]) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-__all__ = ["EventLog", "embedded_log", "has_log", "log_address"]
