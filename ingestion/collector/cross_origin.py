@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 
 _ORIGIN = re.compile(rb"(?:null|[a-z][a-z0-9+.-]{0,20}://[A-Za-z0-9.\[\]:_-]{1,255})\Z")
-_HEADER_NAMES = re.compile(rb"[A-Za-z][A-Za-z-]*(?: *, *[A-Za-z][A-Za-z-]*)*\Z")
+_HEADER_NAMES = re.compile(rb"[A-Za-z][\w-]*(?: *, *[A-Za-z][\w-]*)*\Z")
 _MOST_HEADER_BYTES = 500
 _SECONDS = b"900"
 _READABLE = b"retry-after, x-ratelimit-reset, x-request-id"

@@ -39,11 +39,13 @@ class KeyRing(Protocol):
 
 @dataclass(frozen=True)
 class Limits:
-    """Sizes in bytes, after gzip was taken off. What is larger is refused whole, so that nothing is dropped silently."""
+    """Sizes in bytes, after gzip was taken off. What is larger is refused whole, so that nothing is dropped silently.
 
-    event_bytes: int = 32_768
-    """Segment's "32 KB" as its own clients count them; the other sizes count 1 kB as 1,000, below which they stay."""
-    batch_bytes: int = 500_000
+    Segment's "32 KB" and "500 KB" are powers of two to its own libraries, which fill batches with up to 508,000 bytes.
+    """
+
+    event_bytes: int = 32 << 10
+    batch_bytes: int = 500 << 10
     batch_events: int = 2_500
     webhook_bytes: int = 2_000_000
     bodies_in_memory_bytes: int = 128_000_000

@@ -157,14 +157,20 @@ def test_an_event_may_have_32_kilobytes(
     assert len(log.entries) == (2 if status == 200 else 0)
 
 
-@pytest.mark.parametrize(("size", "status"), [(32_767, 200), (32_768, 200), (32_769, 400)])
-def test_also_as_one_of_a_batch(client: Client, log: MemoryLog, size: int, status: int) -> None:
-    body = b'{"batch": [%b, %b]}' % (EVENT, sized(size))
-    assert client.post("/v1/batch", content=body, headers=basic(KEY)).status_code == status
-    assert len(log.entries) == (status == 200)
+@pytest.mark.parametrize(("size", "is_taken"), [(32_768, True), (32_769, False)])
+def test_in_a_batch_a_larger_one_alone_is_put_aside(client: Client, log: MemoryLog, size: int, is_taken: bool) -> None:
+    event = b'{"type": "identify", ' + sized(size - len(b'"type": "identify", '))[1:]
+    body = b'{"batch": [%b, %b]}' % (event, sized(100).replace(b"{", b'{"type": "identify", '))
+    answer = client.post("/v1/batch?verbose=1", content=body, headers=basic(KEY))
+    assert answer.status_code == 200
+    assert [(result["ok"], result.get("reason")) for result in answer.json()["results"]] == [
+        (is_taken, None if is_taken else "oversize"), (True, None),
+    ]  # fmt: skip
+    [entry] = log.entries
+    assert entry.body == body
 
 
-@pytest.mark.parametrize(("size", "status"), [(499_999, 200), (500_000, 200), (500_001, 400)])
+@pytest.mark.parametrize(("size", "status"), [(511_999, 200), (512_000, 200), (512_001, 400)])
 @pytest.mark.parametrize("is_compressed", [False, True])
 def test_a_batch_may_have_500_kilobytes(
     client: Client, log: MemoryLog, size: int, status: int, is_compressed: bool

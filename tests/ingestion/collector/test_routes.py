@@ -208,13 +208,16 @@ COLLECTING = ["/v1/batch", "/v1/t", "/beacon/v1/batch", "/identify", "/com.snowp
 @pytest.mark.parametrize("path", COLLECTING)
 @pytest.mark.parametrize("origin", ["https://shop.example", "http://localhost:3000", "null"])
 def test_pages_of_any_site_may_send(client: Client, path: str, origin: str) -> None:
-    asks = {"access-control-request-method": "POST", "access-control-request-headers": "authorization,content-type"}
+    asks = {
+        "access-control-request-method": "POST",
+        "access-control-request-headers": "authorization,content-type,x-b3-traceid",
+    }
     allowed = client.request("OPTIONS", path, headers={"origin": origin, **asks})
     assert allowed.status_code == 204
     assert allowed.headers["access-control-allow-origin"] == origin
     assert allowed.headers["access-control-allow-credentials"] == "true"
     assert allowed.headers["access-control-allow-methods"] == "POST"
-    assert allowed.headers["access-control-allow-headers"] == "authorization,content-type"
+    assert allowed.headers["access-control-allow-headers"] == "authorization,content-type,x-b3-traceid"
     assert allowed.headers["access-control-max-age"] == "900"
     answer = client.post(path, content=b"{", headers={"origin": origin})
     assert answer.status_code == 400
