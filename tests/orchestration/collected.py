@@ -12,6 +12,7 @@ RECEIVED_AT = int(datetime(2026, 3, 1).timestamp() * 1000)
 
 
 def call(id_: str, **changes: object) -> dict[str, object]:
+    """One track call of Segment's spec."""
     return {"messageId": id_, "type": "track", "event": "Product Viewed", "userId": "u", **changes}
 
 
@@ -31,5 +32,6 @@ def send(platform: Platform, *calls: dict[str, object] | bytes, kind: str = "seg
 
 
 def rows(platform: Platform, query: str) -> list[tuple[object, ...]]:
+    """Rows of its warehouse."""
     with platform.warehouse.writer() as connection:
         return connection.rows(query)

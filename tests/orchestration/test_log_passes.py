@@ -19,6 +19,7 @@ from orchestration.resources import Platform
 from orchestration.settings import load_settings
 from orchestration.status import Status, read_status, status_json
 from orchestration.status_tables import status_tables
+from tests.orchestration.collected import call, rows, send
 
 pytestmark = pytest.mark.usefixtures("manifest")
 
