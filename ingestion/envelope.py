@@ -75,7 +75,11 @@ REJECTED_EVENTS = Table(
     "raw.rejected_events",
     "One row per distinct refused row of a source (and n-th occurrence in its file), or refused part of a request; key reject_id.",
     (
-        Column("reject_id", "VARCHAR", "sha256 of source, bytes and n-th occurrence in the file (log: entry and part)"),
+        Column(
+            "reject_id",
+            "VARCHAR",
+            "sha256 of source, bytes and n-th occurrence (log: entry and part, or what a conflict says)",
+        ),
         Column("source", "VARCHAR", "where the row came from"),
         Column("reason", "VARCHAR", "snake_case code, see RejectReason"),
         Column("detail", "VARCHAR", "one sentence without personal data"),
@@ -161,7 +165,11 @@ LOG_POSITIONS = Table(
         Column("position", "VARCHAR", "id of the last entry that has landed"),
         Column("updated_at", "TIMESTAMP", "when that was"),
         Column("restarted_at", "TIMESTAMP", "when landing last had to begin again at the first entry; null: never"),
-        Column("restart_reason", "VARCHAR", "why: other_log, older_copy of the same log, or older_warehouse"),
+        Column(
+            "restart_reason",
+            "VARCHAR",
+            "why: other_log, older_copy of the same log, or older_warehouse; or entries_missing",
+        ),
     ),
     key=("reader",),
 )

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
@@ -135,6 +135,13 @@ def request_of(facts: str, *, source: str, body: bytes) -> Received:
     return Received(given["kind"], source, given["received_at"], body, given["facts"])
 
 
+class Gap(NamedTuple):
+    """Entries between these two were taken out of the log before they were read: the last one read, and the one written before the next."""
+
+    after: str
+    until: str
+
+
 @dataclass(frozen=True)
 class Chunk:
     """Entries `first` to `last` as files; `rows` counts lines and refused parts, `sha256` is of the lines of both files."""
@@ -148,6 +155,7 @@ class Chunk:
     privacy_rows: int
     sha256: str
     requests: Requests
+    gaps: tuple[Gap, ...] = ()
 
     @property
     def origin(self) -> str:
@@ -190,10 +198,14 @@ class LinesFile:
         return ReadableFile(source, shape, self._removed_path, behind, self.rows)
 
 
-def read_chunk(log: EventLog, after: str, folder: Path, bounds: Bounds) -> Chunk | None:
-    """The next chunk behind a position, written into `folder`; None where there is nothing behind it."""
+def read_chunk(log: EventLog, after: str, newest: str, folder: Path, bounds: Bounds) -> Chunk:
+    """The next chunk behind a position, written into `folder`, of a log that says its newest entry is `newest`, which is behind it.
+
+    Where the log holds nothing behind the position any more, the chunk is empty but for that gap.
+    """
     requests, first, last, entries = Requests(log), "", after, 0
     fingerprint, privacy_rows = sha256(), 0
+    gaps: list[Gap] = []
     with ExitStack() as stack:
         events, products = (LinesFile(stack, folder / f"{name}.ndjson") for name in ("events", "products"))
         privacy = stack.enter_context((folder / "privacy.ndjson").open("wb"))
@@ -203,6 +215,9 @@ def read_chunk(log: EventLog, after: str, folder: Path, bounds: Bounds) -> Chunk
                 break
             refused: list[tuple[str, Refused]] = []
             for entry in page:
+                if entry.after not in (None, last):
+                    gaps.append(Gap(last, str(entry.after)))
+                last = entry.id
                 lines, too_long = without_long_lines(entry.normalized)
                 events.add(lines.events)
                 products.add(lines.products)
@@ -212,13 +227,13 @@ def read_chunk(log: EventLog, after: str, folder: Path, bounds: Bounds) -> Chunk
                 refused += [(entry.id, each) for each in (*lines.refused, *too_long)]
             for start in range(0, len(refused), PAGE):
                 events.leave_out(requests.refused_parts(refused[start : start + PAGE], source=_source_of(page)))
-            first, last = first or page[0].id, page[-1].id
+            first = first or page[0].id
             entries += len(page)
     if not entries:
-        return None
+        first, last, gaps = newest, newest, [Gap(after, newest)]
     return Chunk(
         first, last, entries, events.readable(), products.readable(), folder / "privacy.ndjson", privacy_rows,
-        fingerprint.hexdigest(), requests,
+        fingerprint.hexdigest(), requests, tuple(gaps),
     )  # fmt: skip
 
 

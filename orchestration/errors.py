@@ -59,3 +59,7 @@ class NothingServedError(WeftError, LookupError):
 
 class WarehouseError(WeftError, ConnectionError):
     """The warehouse cannot be reached."""
+
+
+class ServiceError(WeftError):
+    """A service could not be started or ended by itself."""

@@ -4,6 +4,7 @@ A run that was killed, before or after its commit, is repaired by the next: the 
 it. Where it says nothing any more (another log, an older copy of it), all of the log is landed again, which the keys make harmless.
 """
 
+import logging
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -18,7 +19,7 @@ from ingestion.file_errors import FileError
 from ingestion.landing_report import LandingReport
 from ingestion.log_chunks import Bounds, Chunk, read_chunk
 from ingestion.log_entries import id_parts
-from ingestion.mappings import load_mapping
+from ingestion.mappings import COLLECTED, COLLECTED_PRODUCTS, load_mapping
 from ingestion.privacy_lines import STAGED_KEYS, new_privacy_requests, stage_privacy
 from ingestion.redis_log import WAREHOUSE
 from ingestion.settlement import ORIGINS_OF_NEW_REJECTS
@@ -28,11 +29,15 @@ from orchestration.settling import sentences
 from orchestration.staging import Landing, Staged, Target, scratch_tables
 from orchestration.warehouse import Connection
 
-EVENTS_MAPPING, PRODUCTS_MAPPING = "collected", "collected_products"
+EVENTS_MAPPING, PRODUCTS_MAPPING = COLLECTED, COLLECTED_PRODUCTS
 OTHER_LOG, OLDER_COPY, OLDER_WAREHOUSE = "other_log", "older_copy", "older_warehouse"
 """Why a reader had to begin again: the log's epoch is not the position's; the log ends before the position; the log was told of a
 position that this warehouse has not reached, so that it is an older copy, or a new one, and what the log forgot is not in it."""
+ENTRIES_MISSING = "entries_missing"
+"""Noted in the same place though reading goes on: entries behind the position were gone before they were read."""
 POSITION = f"select epoch, position, restarted_at, restart_reason from {LOG_POSITIONS.name} where reader = ?"
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -96,13 +101,14 @@ def land_log_into(
     # what comes while this lands is the next run's: a busy log would never let this one end
     while id_parts(position.position) < id_parts(state.last_normalized):
         with tempfile.TemporaryDirectory(prefix="weft-log-") as folder:
-            chunk = read_chunk(log, position.position, Path(folder), bounds or Bounds())
-            if chunk is None:
-                return
+            chunk = read_chunk(log, position.position, state.last_normalized, Path(folder), bounds or Bounds())
             on_step("after_read")
             landing = _ChunkLanding(target, chunk, landed_at, on_step)
             reports = landing.land(position)
         position = landing.after(position)
+        if position.restart_reason == ENTRIES_MISSING:
+            for gap in chunk.gaps:
+                _LOG.warning("Entries of the event log between %s and %s were gone before they had landed.", *gap)
         on_step("committed")
         _confirm(log, position, on_step)
         yield from reports
@@ -125,8 +131,13 @@ class _ChunkLanding:
     on_step: OnStep
 
     def after(self, position: Position) -> Position:
-        """Where the reader stands once the chunk has landed."""
-        return replace(position, position=self.chunk.last)
+        """Where the reader stands once the chunk has landed, with the alarm where entries before or inside of it were gone."""
+        gaps = self.chunk.gaps
+        if position.position == BEGINNING and position.restarted_at is not None:
+            gaps = tuple(gap for gap in gaps if gap.after != BEGINNING)  # that one is told already
+        if not gaps:
+            return replace(position, position=self.chunk.last)
+        return Position(position.epoch, self.chunk.last, self.landed_at, ENTRIES_MISSING)
 
     def land(self, before: Position) -> list[LandingReport]:
         """Land the chunk with the position that it brings the reader to."""

@@ -10,14 +10,14 @@ from typing import Any, Protocol
 import duckdb
 import pyarrow as pa
 
-from ingestion import settlement
+from ingestion import deliveries, settlement
 from ingestion.compile import Compiled, compile_events
 from ingestion.compile_tables import KEYED_TABLES, compile_table, decide_rows, new_rows
 from ingestion.envelope import EVENTS, LANDINGS, REJECTED_EVENTS, Table
 from ingestion.file_columns import require_columns
 from ingestion.file_errors import FileError
 from ingestion.landing_report import LandingReport
-from ingestion.mappings import Mapping, MappingError
+from ingestion.mappings import COLLECTED, Mapping, MappingError, load_mapping
 from ingestion.readers import reading_json_keys, row_as_json_sql
 from ingestion.records import Positions
 from ingestion.row_bytes import FETCHED_SCHEMA, fetched_rows, front_keys
@@ -167,8 +167,33 @@ class Landing:
             return
         self._number_occurrences()
         self.target.bring(EVENTS, EVENTS.column_names, settlement.staged_keys(EVENTS))
+        self.connection.execute(settlement.FIND_STANDING)
         self.connection.execute(settlement.FIND_REPEATED_KEYS)
         self.connection.execute(settlement.decide_repeated(self.mapping, self.landed_at))
+        self._let_deliveries_repeat()
+
+    def _let_deliveries_repeat(self) -> None:
+        """What came over the event log may come again, also in a file."""
+        [(conflicts,)] = self.connection.execute(deliveries.HAS_CONFLICTS).fetchall()
+        if not conflicts:
+            return
+        if self.mapping.deliveries:
+            self.connection.execute(deliveries.let_deliveries_repeat(self.mapping.deliveries))
+            return
+        delivered, collected = self._delivered(), load_mapping(COLLECTED).deliveries
+        if delivered.num_rows and collected:
+            self.connection.register("weft_delivered", delivered)
+            self.connection.execute(deliveries.let_deliveries_repeat(collected, stood=deliveries.IS_DELIVERED))
+            self.connection.unregister("weft_delivered")
+
+    def _delivered(self) -> pa.Table:
+        """Source and time of the landings of the event log that may have brought rows which are in doubt now."""
+        between = self.connection.execute(deliveries.TIMES_IN_DOUBT).fetchone()
+        rows = self.target.run(deliveries.DELIVERIES, between) if between and between[0] else []
+        return pa.table({
+            "source": pa.array([source for source, _ in rows], pa.string()),
+            "landed_at": pa.array([landed_at for _, landed_at in rows], pa.timestamp("us")),
+        })  # fmt: skip
 
     def _number_occurrences(self) -> None:
         if self.occurrences is None:

@@ -59,10 +59,13 @@ class CollectorContext:
         received = Received(kind, facts.source, time.time_ns() // 1_000_000, body, of_request)
         self.limits.charge(facts.source, self.limit_of(facts), events)
         self.settings.on_step("before_append")
+        self.body_memory.take(len(body))  # a log that stands still would fill the memory until its patience ends
         try:
             entry = await self.log.append(received)
         except LogError as error:
             raise not_taken(error) from error
+        finally:
+            self.body_memory.give_back(len(body))
         self.metrics.appended(facts.source, kind, events)
         self.settings.on_step("before_answer")
         return entry, received
