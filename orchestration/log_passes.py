@@ -111,13 +111,12 @@ def last_log_landing(state: State) -> LogLanding | None:
 
 def use_source_settings(platform: Platform) -> None:
     """Let this process normalise by the files in WEFT_HOME/sources."""
-    SOURCE_FILES.folder = platform.settings.home / "sources"
+    SOURCE_FILES.folder = platform.settings.source_files
 
 
 def _land(platform: Platform, done: _Done, on_step: OnStep) -> None:
     if not has_log(platform.settings):
         return
-    use_source_settings(platform)
     with opened_log(platform.settings) as log:
         assert log is not None, "an embedded log is started"
         done.waited_seconds = read_backlog(log).lag(utc_now()).total_seconds()
