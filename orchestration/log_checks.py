@@ -10,9 +10,9 @@ import dagster as dg
 
 from ingestion.envelope import LOG_POSITIONS, PRIVACY_REQUESTS, RejectReason
 from ingestion.event_log import LogError
+from ingestion.log_backlog import Backlog, read_backlog
 from orchestration.collecting import ensure_raw_tables
 from orchestration.event_log import has_log, opened_log
-from orchestration.log_backlog import Backlog, read_backlog
 from orchestration.log_passes import last_log_landing
 from orchestration.resources import Platform
 from orchestration.state import utc_now

@@ -10,11 +10,11 @@ from ingestion import normaliser
 from ingestion.event_log import EventLog, LogError, LogFullError
 from ingestion.file_errors import FileError
 from ingestion.landing_report import LandingReport
+from ingestion.log_backlog import read_backlog
 from ingestion.log_entries import id_parts
 from ingestion.normalise.source_settings import SOURCE_FILES
 from orchestration.event_log import has_log, opened_log
 from orchestration.failpoints import OnStep, failpoints
-from orchestration.log_backlog import read_backlog
 from orchestration.log_landing import EVENTS_MAPPING, land_log
 from orchestration.resources import Platform
 from orchestration.state import State, utc_now

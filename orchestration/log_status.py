@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ingestion.event_log import LogError
+from ingestion.log_backlog import Backlog, read_backlog
 from orchestration.event_log import embedded_log, has_log, opened_log
-from orchestration.log_backlog import Backlog, read_backlog
 from orchestration.log_passes import LogLanding, last_log_landing
 from orchestration.resources import Platform
 

@@ -8,11 +8,14 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from prometheus_client import CollectorRegistry, generate_latest
 from rich.console import Console
 
 from activation.embedded_redis import EmbeddedRedis
+from ingestion.collector.log_metrics import LogMetrics
+from ingestion.log_backlog import read_backlog
+from ingestion.redis_log import RedisEventLog
 from orchestration.event_log import opened_log
-from orchestration.log_backlog import read_backlog
 from orchestration.log_landing import OLDER_COPY, OLDER_WAREHOUSE
 from orchestration.log_passes import land_the_log, last_log_landing, try_to_land_the_log
 from orchestration.resources import Platform
@@ -191,6 +194,22 @@ def test_status_tells_of_the_log_and_of_one_that_is_down_and_waits_for_nobody(pl
     said = told(read_status(down)) + status_json(read_status(down))
     assert said.startswith("The event log does not answer; is its Redis running?")
     assert "secret" not in said
+
+
+def test_prometheus_is_told_how_the_log_stands_and_what_was_refused(platform: Platform) -> None:
+    send(platform, call("1"), b"{broken")
+    try_to_land_the_log(platform)
+    send(platform, call("2"))
+    registry = CollectorRegistry()
+    with opened_log(platform.settings) as log:
+        assert log
+        registry.register(LogMetrics(log))
+        said = generate_latest(registry).decode()
+    assert "weft_log_requests 1.0" in said
+    assert 'weft_log_normalised_total{outcome="broken_json",source="web"} 1.0' in said
+    down = CollectorRegistry()
+    down.register(LogMetrics(RedisEventLog("redis://127.0.0.1:1/0")))
+    assert generate_latest(down) == b"", "a log that is down takes nothing else with it"
 
 
 def told(current: Status) -> str:
