@@ -84,10 +84,14 @@ class Normalized:
 
 @dataclass(frozen=True)
 class NormalizedEntry:
-    """An entry of `events.normalized` with its id."""
+    """An entry of `events.normalized` with its id, and that of the entry written before it (BEGINNING for the first, None: not known).
+
+    A reader that comes from another entry than that one knows that entries were taken out of the log which it has not read.
+    """
 
     id: str
     normalized: Normalized
+    after: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

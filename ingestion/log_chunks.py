@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
@@ -50,11 +50,23 @@ class _Place(msgspec.Struct):
 _place = msgspec.json.Decoder(_Place)
 
 
+def place_of(line: bytes) -> _Place:
+    """Where a line of `events.normalized` comes from."""
+    return _place.decode(line)
+
+
+class HoldsRequests(Protocol):
+    """What gives requests by their ids: the log, or what was kept of it."""
+
+    def raw(self, ids: Sequence[str]) -> dict[str, Received]:
+        """See EventLog."""
+
+
 @dataclass
 class Requests:
     """Requests with refused parts, as the log holds them; `bodies` gathers those of which a part alone could not be replayed."""
 
-    log: EventLog
+    log: HoldsRequests
     bodies: dict[str, bytes] = field(default_factory=dict)
 
     def refused_parts(
@@ -71,7 +83,7 @@ class Requests:
         """
         batches = []
         for lines in fetched_rows(readable, places):
-            at = [_place.decode(line) for line in lines["payload"].to_pylist()]
+            at = [place_of(line) for line in lines["payload"].to_pylist()]
             wanted = [(each.entry, Refused(each.part, "", "")) for each in at]
             for start in range(0, len(wanted), PAGE):
                 rows = self.refused_parts(wanted[start : start + PAGE])
@@ -123,6 +135,13 @@ def request_of(facts: str, *, source: str, body: bytes) -> Received:
     return Received(given["kind"], source, given["received_at"], body, given["facts"])
 
 
+class Gap(NamedTuple):
+    """Entries between these two were taken out of the log before they were read: the last one read, and the one written before the next."""
+
+    after: str
+    until: str
+
+
 @dataclass(frozen=True)
 class Chunk:
     """Entries `first` to `last` as files; `rows` counts lines and refused parts, `sha256` is of the lines of both files."""
@@ -136,6 +155,7 @@ class Chunk:
     privacy_rows: int
     sha256: str
     requests: Requests
+    gaps: tuple[Gap, ...] = ()
 
     @property
     def origin(self) -> str:
@@ -178,10 +198,14 @@ class LinesFile:
         return ReadableFile(source, shape, self._removed_path, behind, self.rows)
 
 
-def read_chunk(log: EventLog, after: str, folder: Path, bounds: Bounds) -> Chunk | None:
-    """The next chunk behind a position, written into `folder`; None where there is nothing behind it."""
+def read_chunk(log: EventLog, after: str, newest: str, folder: Path, bounds: Bounds) -> Chunk:
+    """The next chunk behind a position, written into `folder`, of a log that says its newest entry is `newest`, which is behind it.
+
+    Where the log holds nothing behind the position any more, the chunk is empty but for that gap.
+    """
     requests, first, last, entries = Requests(log), "", after, 0
     fingerprint, privacy_rows = sha256(), 0
+    gaps: list[Gap] = []
     with ExitStack() as stack:
         events, products = (LinesFile(stack, folder / f"{name}.ndjson") for name in ("events", "products"))
         privacy = stack.enter_context((folder / "privacy.ndjson").open("wb"))
@@ -191,7 +215,10 @@ def read_chunk(log: EventLog, after: str, folder: Path, bounds: Bounds) -> Chunk
                 break
             refused: list[tuple[str, Refused]] = []
             for entry in page:
-                lines, too_long = _without_long_lines(entry.normalized)
+                if entry.after not in (None, last):
+                    gaps.append(Gap(last, str(entry.after)))
+                last = entry.id
+                lines, too_long = without_long_lines(entry.normalized)
                 events.add(lines.events)
                 products.add(lines.products)
                 privacy.write(lines.privacy)
@@ -200,17 +227,17 @@ def read_chunk(log: EventLog, after: str, folder: Path, bounds: Bounds) -> Chunk
                 refused += [(entry.id, each) for each in (*lines.refused, *too_long)]
             for start in range(0, len(refused), PAGE):
                 events.leave_out(requests.refused_parts(refused[start : start + PAGE], source=_source_of(page)))
-            first, last = first or page[0].id, page[-1].id
+            first = first or page[0].id
             entries += len(page)
     if not entries:
-        return None
+        first, last, gaps = newest, newest, [Gap(after, newest)]
     return Chunk(
         first, last, entries, events.readable(), products.readable(), folder / "privacy.ndjson", privacy_rows,
-        fingerprint.hexdigest(), requests,
+        fingerprint.hexdigest(), requests, tuple(gaps),
     )  # fmt: skip
 
 
-def _without_long_lines(normalized: Normalized) -> tuple[Normalized, list[Refused]]:
+def without_long_lines(normalized: Normalized) -> tuple[Normalized, list[Refused]]:
     """Lines that no reader takes are refused instead; hardly any entry is as long as one of them."""
     if len(normalized.events) <= ROW_LIMIT_BYTES and len(normalized.products) <= ROW_LIMIT_BYTES:
         return normalized, []
@@ -221,7 +248,7 @@ def _without_long_lines(normalized: Normalized) -> tuple[Normalized, list[Refuse
         for line in lines:
             if len(line) > ROW_LIMIT_BYTES:
                 reason = RejectReason.OVERSIZE
-                refused.append(Refused(_place.decode(line).part, reason.value, reason.sentence))
+                refused.append(Refused(place_of(line).part, reason.value, reason.sentence))
         kept[name] = b"".join(line for line in lines if len(line) <= ROW_LIMIT_BYTES)
     return replace(normalized, **kept), refused
 

@@ -60,7 +60,7 @@ def normalized_entry(entry_id: bytes, fields: Mapping[bytes, bytes]) -> Normaliz
         refused=refused,
         counts=_counts.decode(fields[b"c"]),
     )
-    return NormalizedEntry(entry_id.decode(), normalized)
+    return NormalizedEntry(entry_id.decode(), normalized, fields[b"v"].decode() if b"v" in fields else None)
 
 
 def id_parts(entry_id: str) -> tuple[int, int]:

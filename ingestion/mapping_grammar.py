@@ -98,6 +98,17 @@ class RateFields(_Strict):
     rate: Expression
 
 
+class Deliveries(_Strict):
+    """Rows that are deliveries: the same event may come again, from a sender that had no answer.
+
+    What differs from delivery to delivery is not what the event says: when it was sent and received, and the members of `context` and
+    `payload` named here, which the collector or the sender's library writes anew each time.
+    """
+
+    context: list[str] = []
+    payload: list[str] = []
+
+
 class Mapping(_Strict):
     """One validated mapping file."""
 
@@ -118,6 +129,7 @@ class Mapping(_Strict):
     consent: JsonExpression = None
     keep_payload: bool = False
     payload: Expression | None = None
+    deliveries: Deliveries | None = None
     product: ProductFields | None = None
     rate: RateFields | None = None
 

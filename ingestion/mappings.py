@@ -8,6 +8,8 @@ from pydantic import ValidationError
 
 from ingestion.mapping_grammar import Mapping
 
+COLLECTED, COLLECTED_PRODUCTS = "collected", "collected_products"
+"""Mappings of what comes over the event log."""
 MAPPINGS_FOLDER = Path(__file__).with_name("mappings")
 
 

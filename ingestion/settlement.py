@@ -1,13 +1,14 @@
 """SQL text that settles staged rows: which are new, seen before or in conflict, and the books of a landing.
 
-Works on temporary tables: weft_staged (what `compile` selects, in file order, so rowid is the place in the file),
-weft_verdict (rows whose key stands more than once), weft_refused (rows to reject, with bytes).
+Works on temporary tables: weft_staged (what `compile` selects, in file order, so rowid is the place in the file), weft_standing (rows
+of raw.events with a staged key), weft_verdict (rows whose key stands more than once), weft_refused (rows to reject, with bytes).
 """
 
 from datetime import datetime
 from pathlib import Path
 
 from ingestion.compile import STAGED_COLUMNS
+from ingestion.deliveries import said_by
 from ingestion.envelope import EVENTS, REJECTED_EVENTS, RejectReason, Table
 from ingestion.mapping_grammar import Mapping
 from ingestion.sql_text import quoted_text
@@ -16,7 +17,7 @@ from ingestion.typed_columns import RULE, Rule
 # compared apart, because a landing may have cut them; or not part of what happened
 _NOT_BODY = frozenset({"known_at", "occurred_at", "source", "message_id", "payload"})
 
-SETTLED_TABLES = ("weft_staged", "weft_repeated", "weft_verdict", "weft_refused", "weft_rejects")
+SETTLED_TABLES = ("weft_staged", "weft_standing", "weft_repeated", "weft_verdict", "weft_refused", "weft_rejects")
 """Scratch tables of one settlement."""
 
 NUMBER_OCCURRENCES = f"""
@@ -32,6 +33,31 @@ from (
 where weft_staged.rowid = place and n > 1
 """
 
+# The same for rows that were refused once: weft_given says of each place which of the rows of its file with these very bytes it was. Rows
+# that say the same in other bytes count as well, those before it in its file.
+NUMBER_GIVEN_OCCURRENCES = f"""
+update weft_staged set message_id = sha256(message_id || ':' || n)
+from (
+    select place, sum(step) over (
+        partition by source, message_id, file order by row_number rows between unbounded preceding and current row
+    )::bigint as n
+    from (
+        select place, source, message_id, file, given.row_number, occurrence - coalesce(
+            lag(occurrence) over (partition by source, message_id, file, bytes order by given.row_number), 0
+        ) as step
+        from weft_given as given join weft_staged as staged on staged.rowid = place
+        where weft__is_derived and {RULE} is null
+    )
+) as occurrences
+where weft_staged.rowid = place and n > 1
+"""
+
+FIND_STANDING = f"""
+create or replace temp table weft_standing as
+select {", ".join(STAGED_COLUMNS)}, landed_at from raw.events
+where (source, message_id) in (select (source, message_id) from weft_staged where {RULE} is null)
+"""
+
 # grouping by a hash first is several times faster than by two texts; the texts decide
 FIND_REPEATED_KEYS = f"""
 create or replace temp table weft_repeated as
@@ -42,8 +68,7 @@ where {RULE} is null and hash(source, message_id) in (
 )
 group by source, message_id having count(*) > 1
 union
-select source, message_id from raw.events
-where (source, message_id) in (select (source, message_id) from weft_staged where {RULE} is null)
+select source, message_id from weft_standing
 """
 
 ADMITTED = f"{RULE} is null and rowid not in (select place from weft_verdict where verdict <> 'new')"
@@ -51,16 +76,21 @@ ADMITTED = f"{RULE} is null and rowid not in (select place from weft_verdict whe
 CREATE_REFUSED = """
 create or replace temp table weft_refused (
     row_number bigint, source varchar, reason varchar, detail varchar, payload blob, is_conflict boolean,
-    origin varchar, request json, received_at timestamp, told_apart_by varchar
+    origin varchar, request json, received_at timestamp, told_apart_by varchar, said varchar
 )
 """
 
+# one part of a request may become several lines: of those that are refused one stands for all. `said` is of a conflicting event that came
+# over the log: delivered again it is the same conflict, whatever its bytes
 NUMBER_REFUSED = """
 create or replace temp table weft_rejects as
-select *, sha256(encode(source || chr(31) || coalesce(told_apart_by, n::varchar) || chr(31)) || payload) as reject_id,
-    false as is_known
+select *, row_number() over (partition by reject_id order by row_number) > 1 as is_known
 from (
-    select *, row_number() over (partition by source, payload order by row_number) as n from weft_refused
+    select *, sha256(
+        encode(source || chr(31) || coalesce(said, told_apart_by, occurrence::varchar) || chr(31))
+        || case when said is null then payload else ''::blob end
+    ) as reject_id
+    from (select *, row_number() over (partition by source, payload order by row_number) as occurrence from weft_refused)
 )
 """
 
@@ -109,7 +139,7 @@ with arrived as (
     from weft_staged where {RULE} is null and (source, message_id) in (select (source, message_id) from weft_repeated)
 ), landed as (
     select -1 as place, source, message_id, {body} as body, occurred_at, known_at, landed_at
-    from raw.events where (source, message_id) in (select (source, message_id) from weft_repeated)
+    from weft_standing
 ), standing as (
     select source, message_id, min(place) as place, arg_min(body, place) as body,
         arg_min(occurred_at, place) as occurred_at, arg_min(known_at, place) as known_at,
@@ -140,7 +170,7 @@ def refuse_removed(mapping: Mapping, removed_path: Path) -> str:
     sentences = ", ".join(f"{quoted_text(reason)}: {quoted_text(reason.sentence)}" for reason in RejectReason)
     return (
         f"insert into weft_refused select row_number, coalesce(source, {quoted_text(mapping.source)}), reason, "
-        f"coalesce(detail, map {{{sentences}}}[reason]), payload, false, origin, request, received_at, told_apart_by "
+        f"coalesce(detail, map {{{sentences}}}[reason]), payload, false, origin, request, received_at, told_apart_by, null "
         f"from read_parquet({quoted_text(str(removed_path))})"
     )
 
@@ -152,6 +182,11 @@ def refuse_staged(mapping: Mapping, rules: tuple[Rule, ...], *, fetched: str) ->
     rows that did not come in a file: origin, request, received_at, and what tells them apart where not their occurrence in it.
     """
     has_source = mapping.target != "exchange_rates"
+    said = (
+        f"case when staged.{RULE} is null then {said_by('staged', mapping.deliveries)} end"
+        if mapping.deliveries
+        else "null"
+    )
     source = f"coalesce({'staged.source' if has_source else 'null'}, {quoted_text(mapping.source)})"
     return f"""
 insert into weft_refused
@@ -161,7 +196,7 @@ select fetched.row_number, {source},
     case when staged.{RULE} is null then {quoted_text(RejectReason.CONFLICTING_BODY.sentence)}
         else coalesce(fetched.detail, {_rule_texts(rules, "detail")}) end,
     fetched.payload, staged.{RULE} is null,
-    fetched.origin, fetched.request, fetched.received_at, fetched.told_apart_by
+    fetched.origin, fetched.request, fetched.received_at, fetched.told_apart_by, {said}
 from ({fetched}) as fetched join weft_staged as staged on staged.rowid = fetched.place
 """
 

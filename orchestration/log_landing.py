@@ -4,6 +4,7 @@ A run that was killed, before or after its commit, is repaired by the next: the 
 it. Where it says nothing any more (another log, an older copy of it), all of the log is landed again, which the keys make harmless.
 """
 
+import logging
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -13,12 +14,12 @@ from pathlib import Path
 import pyarrow as pa
 
 from ingestion.envelope import LOG_POSITIONS, PRIVACY_REQUESTS, REJECTED_REQUESTS
-from ingestion.event_log import BEGINNING, EventLog
+from ingestion.event_log import BEGINNING, EventLog, LogState
 from ingestion.file_errors import FileError
 from ingestion.landing_report import LandingReport
 from ingestion.log_chunks import Bounds, Chunk, read_chunk
 from ingestion.log_entries import id_parts
-from ingestion.mappings import load_mapping
+from ingestion.mappings import COLLECTED, COLLECTED_PRODUCTS, load_mapping
 from ingestion.privacy_lines import STAGED_KEYS, new_privacy_requests, stage_privacy
 from ingestion.redis_log import WAREHOUSE
 from ingestion.settlement import ORIGINS_OF_NEW_REJECTS
@@ -28,10 +29,15 @@ from orchestration.settling import sentences
 from orchestration.staging import Landing, Staged, Target, scratch_tables
 from orchestration.warehouse import Connection
 
-EVENTS_MAPPING, PRODUCTS_MAPPING = "collected", "collected_products"
-OTHER_LOG, OLDER_COPY = "other_log", "older_copy"
-"""Why a reader had to begin again: the log's epoch is not the position's; the log ends before the position."""
+EVENTS_MAPPING, PRODUCTS_MAPPING = COLLECTED, COLLECTED_PRODUCTS
+OTHER_LOG, OLDER_COPY, OLDER_WAREHOUSE = "other_log", "older_copy", "older_warehouse"
+"""Why a reader had to begin again: the log's epoch is not the position's; the log ends before the position; the log was told of a
+position that this warehouse has not reached, so that it is an older copy, or a new one, and what the log forgot is not in it."""
+ENTRIES_MISSING = "entries_missing"
+"""Noted in the same place though reading goes on: entries behind the position were gone before they were read."""
 POSITION = f"select epoch, position, restarted_at, restart_reason from {LOG_POSITIONS.name} where reader = ?"
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -50,16 +56,17 @@ def standing_position(target: Target) -> Position | None:
     return Position(*rows[0]) if rows else None
 
 
-def starting_position(standing: Position | None, log: EventLog, now: datetime) -> Position:
-    """Where to read on. Begins a new epoch of the log where it ends before the position: what comes now would never be read."""
-    state = log.state()
-    if standing is None:
-        return Position(state.epoch, BEGINNING)
-    if standing.epoch != state.epoch:
+def starting_position(standing: Position | None, log: EventLog, state: LogState, now: datetime) -> Position:
+    """Where to read on. Begins a new epoch of the log where log and warehouse are not of one time: what comes now might never be read,
+    or never be forgotten."""
+    if standing is not None and standing.epoch != state.epoch:
         return Position(state.epoch, BEGINNING, now, OTHER_LOG)
-    if id_parts(state.last_normalized) < id_parts(standing.position):
+    reached = standing.position if standing else BEGINNING
+    if id_parts(state.last_normalized) < id_parts(reached):
         return Position(log.new_epoch(), BEGINNING, now, OLDER_COPY)
-    return standing
+    if id_parts(log.positions().get(WAREHOUSE, BEGINNING)) > id_parts(reached):
+        return Position(log.new_epoch(), BEGINNING, now, OLDER_WAREHOUSE)
+    return standing or Position(state.epoch, BEGINNING)
 
 
 def land_log(
@@ -79,30 +86,39 @@ def land_log(
 def land_log_into(
     target: Target, log: EventLog, *, landed_at: datetime, on_step: OnStep, bounds: Bounds | None = None
 ) -> Iterator[LandingReport]:
-    """Land what the log holds behind the position that stands in the target, a report for each chunk and mapping that had rows.
+    """Land what the log holds now behind the position that stands in the target, a report for each chunk and mapping that had rows.
 
     `landed_at` is naive UTC. Raises LogError where the log cannot be read and FileError where the target did not take a chunk: then
     nothing of that chunk has landed. The caller is the only writer.
     """
-    standing = standing_position(target)
-    position = starting_position(standing, log, landed_at)
-    if standing is not None and position != standing:
+    standing, state = standing_position(target), log.state()
+    position = starting_position(standing, log, state, landed_at)
+    if position != standing and position.restarted_at is not None:
         with target.transaction():  # the alarm stands even where the log is empty
             _write_position(target, position, landed_at)
-    while True:
+    # a run that was killed between its commit and this left the log without word
+    _confirm(log, position)
+    # what comes while this lands is the next run's: a busy log would never let this one end
+    while id_parts(position.position) < id_parts(state.last_normalized):
         with tempfile.TemporaryDirectory(prefix="weft-log-") as folder:
-            chunk = read_chunk(log, position.position, Path(folder), bounds or Bounds())
-            if chunk is None:
-                return
+            chunk = read_chunk(log, position.position, state.last_normalized, Path(folder), bounds or Bounds())
             on_step("after_read")
             landing = _ChunkLanding(target, chunk, landed_at, on_step)
             reports = landing.land(position)
         position = landing.after(position)
+        if position.restart_reason == ENTRIES_MISSING:
+            for gap in chunk.gaps:
+                _LOG.warning("Entries of the event log between %s and %s were gone before they had landed.", *gap)
         on_step("committed")
-        log.confirm(WAREHOUSE, position.position, epoch=position.epoch)
-        on_step("confirmed")
-        log.trim()
+        _confirm(log, position, on_step)
         yield from reports
+
+
+def _confirm(log: EventLog, position: Position, on_step: OnStep = lambda step: None) -> None:
+    """Tell the log how far its entries have landed, and let it forget them."""
+    log.confirm(WAREHOUSE, position.position, epoch=position.epoch)
+    on_step("confirmed")
+    log.trim()
 
 
 @dataclass(frozen=True)
@@ -115,8 +131,13 @@ class _ChunkLanding:
     on_step: OnStep
 
     def after(self, position: Position) -> Position:
-        """Where the reader stands once the chunk has landed."""
-        return replace(position, position=self.chunk.last)
+        """Where the reader stands once the chunk has landed, with the alarm where entries before or inside of it were gone."""
+        gaps = self.chunk.gaps
+        if position.position == BEGINNING and position.restarted_at is not None:
+            gaps = tuple(gap for gap in gaps if gap.after != BEGINNING)  # that one is told already
+        if not gaps:
+            return replace(position, position=self.chunk.last)
+        return Position(position.epoch, self.chunk.last, self.landed_at, ENTRIES_MISSING)
 
     def land(self, before: Position) -> list[LandingReport]:
         """Land the chunk with the position that it brings the reader to."""
@@ -151,11 +172,11 @@ class _ChunkLanding:
             new = {name for (name,) in landing.connection.execute(ORIGINS_OF_NEW_REJECTS).fetchall()}
         bodies = {name: body for name, body in chunk.requests.bodies.items() if name in new}
         if bodies:
-            _keep_requests(self.target, bodies, self.landed_at)
+            keep_requests(self.target, bodies, self.landed_at)
         return report
 
 
-def _keep_requests(target: Target, bodies: Mapping[str, bytes], landed_at: datetime) -> None:
+def keep_requests(target: Target, bodies: Mapping[str, bytes], landed_at: datetime) -> None:
     """Keep requests (by origin) of which a refused part alone could not be normalised again."""
     rows = {"origin": list(bodies), "body": list(bodies.values()), "landed_at": [landed_at] * len(bodies)}
     target.scratch.register("weft_requests", pa.table(rows))

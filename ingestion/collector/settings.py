@@ -23,19 +23,29 @@ class KeyFacts:
     limit_per_second: float | None = None
 
 
+class KeysUnreadableError(Exception):
+    """Whether a key is good cannot be said at this moment."""
+
+
 class KeyRing(Protocol):
     """The write keys. The collector asks for the same key again only after `key_cache_seconds`."""
 
     async def source_of(self, key_hash: str) -> KeyFacts | None:
-        """Facts of the key whose sha256 (hex, of the key's UTF-8) is given; None where it is unknown or revoked."""
+        """Facts of the key whose sha256 (hex, of the key's UTF-8) is given; None where it is unknown or revoked.
+
+        Raises KeysUnreadableError where that cannot be found out: 401 would make senders drop what they have.
+        """
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Sizes in bytes (1 kB = 1,000), after gzip was taken off. What is larger is refused whole, so that nothing is dropped silently."""
+    """Sizes in bytes, after gzip was taken off. What is larger is refused whole, so that nothing is dropped silently.
 
-    event_bytes: int = 32_000
-    batch_bytes: int = 500_000
+    Segment's "32 KB" and "500 KB" are powers of two to its own libraries, which fill batches with up to 508,000 bytes.
+    """
+
+    event_bytes: int = 32 << 10
+    batch_bytes: int = 500 << 10
     batch_events: int = 2_500
     webhook_bytes: int = 2_000_000
     bodies_in_memory_bytes: int = 128_000_000

@@ -84,7 +84,7 @@ PROGRESS: dict[str, Any] = {
     "operation_id": "upload_progress",
     "summary": "How far is an upload?",
     "parameters": (_ID,),
-    "responses": _upload() | _refusals("401", "403", "404", "429"),
+    "responses": _upload() | _refusals("401", "403", "404", "429", "503"),
 }
 PREVIEW: dict[str, Any] = {
     "operation_id": "upload_preview",
