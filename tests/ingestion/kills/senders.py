@@ -64,9 +64,9 @@ class Senders:
 
     def _send_all(self, sender: int) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=15)
-        deadline = time.monotonic() + PATIENCE
         for number in range(self._batches):
             ids = self.ledger.compose(1 + number % 4)
+            deadline = time.monotonic() + PATIENCE
             while not self._stop.is_set():
                 answer = post(connection, self.ledger.begin(ids), self._key)
                 if (answer is not None and answer.status == OK) or (sender + number) % _LEAVES == 0:
