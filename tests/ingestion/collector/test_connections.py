@@ -45,12 +45,20 @@ class Served:
 
 @contextmanager
 def serving(
-    folder: Path, *, rules: dict[str, float] = RULES, append_seconds: float = 0.0, log_url: str = ""
+    folder: Path,
+    *,
+    rules: dict[str, float] = RULES,
+    append_seconds: float = 0.0,
+    log_url: str = "",
+    uploads: Path | None = None,
 ) -> Iterator[Served]:
     log = folder / "collector.log"
     with log.open("w", encoding="utf-8") as stderr:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.ingestion.collector.served", json.dumps(rules), str(append_seconds), log_url],
+            [
+                *(sys.executable, "-m", "tests.ingestion.collector.served"),
+                *(json.dumps(rules), str(append_seconds), log_url, str(uploads or "")),
+            ],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=stderr,
