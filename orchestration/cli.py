@@ -21,6 +21,7 @@ from orchestration.identity_commands import identity, why
 from orchestration.key_commands import keys
 from orchestration.model_commands import models
 from orchestration.pass_commands import make_pass, parsed_instant, working
+from orchestration.replay_commands import rejected, replay_rejected
 from orchestration.resources import build_platform
 from orchestration.serve_commands import serve
 from orchestration.state import utc_now
@@ -156,7 +157,7 @@ def backfill(
 
 @app.command()
 def up() -> None:
-    """Start Redis, the Dagster webserver and the daemon; Ctrl-C stops all of it."""
+    """Start event log, collector, normaliser, demo shop, Redis and Dagster; Ctrl-C stops all of it."""
     from orchestration.up import run_services
 
     run_services(build_platform(), console)
@@ -180,8 +181,9 @@ def status(
             plain.print(part)
 
 
-for command in (why, link, forbid, split, upload):
+for command in (why, link, forbid, split, upload, rejected):
     app.command()(command)
+app.command("replay")(replay_rejected)
 
 
 def main() -> None:

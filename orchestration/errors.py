@@ -45,6 +45,10 @@ class PullError(WeftError, RuntimeError):
     """A pull of CRM contacts cannot be made."""
 
 
+class ReplayError(WeftError, LookupError):
+    """No refused row, or more than one, is what was named."""
+
+
 class WriteKeyError(WeftError, ValueError):
     """A write key cannot be made, or is not the one key that was named."""
 

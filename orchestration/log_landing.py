@@ -64,9 +64,17 @@ def starting_position(standing: Position | None, log: EventLog, state: LogState,
     reached = standing.position if standing else BEGINNING
     if id_parts(state.last_normalized) < id_parts(reached):
         return Position(log.new_epoch(), BEGINNING, now, OLDER_COPY)
+    if standing and _forgot(log, reached):
+        return Position(log.new_epoch(), BEGINNING, now, OLDER_COPY)
     if id_parts(log.positions().get(WAREHOUSE, BEGINNING)) > id_parts(reached):
         return Position(log.new_epoch(), BEGINNING, now, OLDER_WAREHOUSE)
     return standing or Position(state.epoch, BEGINNING)
+
+
+def _forgot(log: EventLog, position: str) -> bool:
+    """Whether the log has gone on from before the position: an older copy of it was restored, and new entries overtook the position."""
+    following = log.read_normalized(position, limit=1)
+    return any(entry.after is not None and id_parts(entry.after) < id_parts(position) for entry in following)
 
 
 def land_log(
@@ -172,11 +180,11 @@ class _ChunkLanding:
             new = {name for (name,) in landing.connection.execute(ORIGINS_OF_NEW_REJECTS).fetchall()}
         bodies = {name: body for name, body in chunk.requests.bodies.items() if name in new}
         if bodies:
-            _keep_requests(self.target, bodies, self.landed_at)
+            keep_requests(self.target, bodies, self.landed_at)
         return report
 
 
-def _keep_requests(target: Target, bodies: Mapping[str, bytes], landed_at: datetime) -> None:
+def keep_requests(target: Target, bodies: Mapping[str, bytes], landed_at: datetime) -> None:
     """Keep requests (by origin) of which a refused part alone could not be normalised again."""
     rows = {"origin": list(bodies), "body": list(bodies.values()), "landed_at": [landed_at] * len(bodies)}
     target.scratch.register("weft_requests", pa.table(rows))

@@ -48,7 +48,7 @@ class Settings(BaseSettings):
     log_url: SecretStr | None = None
     log_memory_mb: int = Field(default=256, ge=16)
     collector_port: int = Field(default=8080, ge=1, le=65535)
-    shop_port: int = Field(default=8090, ge=1, le=65535)
+    shop_port: int = Field(default=8090, ge=0, le=65535)
     webhook_secrets: SecretStr | None = None
     trusted_proxies: str = ""
     snowplow_source: str = "snowplow"

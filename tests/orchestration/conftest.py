@@ -1,11 +1,14 @@
-"""Operator state on both of its databases."""
+"""Operator state on both of its databases; an event log of a test's own, and a new warehouse beside it."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from activation.embedded_redis import EmbeddedRedis
 from orchestration.settings import load_settings
 from orchestration.state import State
+from tests.orchestration.logged import Logged
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -21,3 +24,32 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def state(url: str) -> State:
     """Empty operator state."""
     return State(url)
+
+
+@pytest.fixture(scope="module")
+def log_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedRedis]:
+    """The Redis of the event log."""
+    with EmbeddedRedis(tmp_path_factory.mktemp("log"), maxmemory_mb=256) as running:
+        yield running
+
+
+@pytest.fixture
+def logged(log_server: EmbeddedRedis, tmp_path: Path) -> Iterator[Logged]:
+    """An empty event log."""
+    with log_server.client() as client:
+        client.flushall()
+    opened = Logged(log_server, tmp_path)
+    yield opened
+    opened.log.close()
+
+
+@pytest.fixture
+def duckdb_file(tmp_path: Path) -> str:
+    """Where a new DuckDB warehouse is going to stand."""
+    return str(tmp_path / "warehouse.duckdb")
+
+
+@pytest.fixture(params=["duckdb", "postgres"])
+def where(request: pytest.FixtureRequest) -> str:
+    """A new warehouse: the path of a DuckDB file, or a PostgreSQL URL."""
+    return str(request.getfixturevalue("duckdb_file" if request.param == "duckdb" else "postgres_url"))

@@ -5,7 +5,9 @@ The child processes of the kill tests land the log (`python -m tests.orchestrati
 
 import asyncio
 import json
+import os
 import random
+import signal
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +20,7 @@ from typing import Any
 import duckdb
 import psycopg2
 
+from activation.embedded_redis import EmbeddedRedis
 from ingestion.event_log import EventLog, LogError, Received
 from ingestion.file_errors import FileError
 from ingestion.landing_report import LandingReport
@@ -103,6 +106,27 @@ def traffic(ledger: Ledger, *, requests: int, seed: int, repeats: bool = True) -
         yield batch(*parts, source=source, minutes=number, sent=RECEIVED_AT + timedelta(seconds=chance.randint(0, 900)))
 
 
+class Logged:
+    """An event log with what writes and reads it. Its Redis may be killed and started again."""
+
+    def __init__(self, server: EmbeddedRedis, folder: Path) -> None:
+        self.server, self.folder = server, folder
+        self.log = RedisEventLog(server.url)
+
+    def collect(self, *requests: Received) -> list[str]:
+        """Requests into the log, and normalised; their ids."""
+        ids = append(self.server.url, requests)
+        normalise_all(self.log)
+        return ids
+
+    def restart(self) -> None:
+        """Kill Redis and start it again."""
+        os.kill(self.server.pid, signal.SIGKILL)
+        self.server.stop()
+        self.server.start()
+        self.log = RedisEventLog(self.server.url)
+
+
 def append(url: str, requests: Sequence[Received]) -> list[str]:
     """What the collector does: the requests into the log, in their order; their ids."""
 
@@ -122,18 +146,12 @@ def normalise_all(log: EventLog) -> None:
         pass
 
 
-def collect(log: RedisEventLog, url: str, *requests: Received) -> list[str]:
-    """Requests into the log, and normalised."""
-    ids = append(url, requests)
-    normalise_all(log)
-    return ids
-
-
 @contextmanager
 def writing(where: str) -> Iterator[Connection]:
     """The writer's connection to a DuckDB file or a PostgreSQL."""
     if where.startswith("postgresql:"):
         with closing(psycopg2.connect(where)) as native:
+            native.autocommit = True
             yield PostgresConnection(native)
         return
     ensure_file(Path(where))
@@ -194,7 +212,7 @@ def check_books(where: str) -> None:
 
 
 def main(where: str, url: str, entries: str, variant: str) -> None:
-    from tests.orchestration.broken_landings import VARIANTS  # noqa: PLC0415 - it imports this module
+    from tests.orchestration.broken_landings import VARIANTS
 
     load_settings()  # arms WEFT_CRASH_AT
     log: EventLog = RedisEventLog(url)
