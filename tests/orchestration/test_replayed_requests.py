@@ -172,6 +172,35 @@ def test_a_request_that_was_refused_as_a_whole_falls_into_its_parts(
         check_books(connection)
 
 
+def test_webhooks_that_a_broken_file_kept_out_become_products_and_privacy_requests(
+    platform: Platform, server: EmbeddedRedis, log: RedisEventLog
+) -> None:
+    file = platform.settings.home / "sources" / "shop.yml"
+    file.parent.mkdir()
+    file.write_text("currency: [")
+    product = {"id": 7, "title": "Mug", "updated_at": "2026-02-20T10:00:00Z", "variants": [{"price": "2.50"}]}
+    redact = {"shop_id": 1, "shop_domain": "a.example", "customer": {"id": 5, "email": "ann@example.com"}}
+    bodies = {"products/update": product, "customers/redact": redact}
+    send(
+        server,
+        *(
+            Received("shopify", "shop", RECEIVED_AT, json.dumps(body).encode(), {"topic": topic})
+            for topic, body in bodies.items()
+        ),
+    )
+    with writer(platform) as connection:
+        landed(connection, log)
+        counts = "select (select count(*) from raw.products), (select count(*) from raw.privacy_requests)"
+        [before] = connection.rows(counts)
+        [(refused,)] = connection.rows("select count(*) from raw.rejected_events")
+        assert sum(before) + refused == 2
+        assert refused
+        file.write_text("currency: EUR")
+        assert again(connection).settled == refused
+        assert connection.rows(counts) == [(1, 1)]
+        assert connection.rows("select product_id, currency from raw.products") == [("7", "EUR")]
+
+
 def test_several_refused_lines_of_one_part_are_one_refused_row(
     platform: Platform, server: EmbeddedRedis, log: RedisEventLog
 ) -> None:
