@@ -179,7 +179,8 @@ def test_webhooks_that_a_broken_file_kept_out_become_products_and_privacy_reques
     file.parent.mkdir()
     file.write_text("currency: [")
     product = {"id": 7, "title": "Mug", "updated_at": "2026-02-20T10:00:00Z", "variants": [{"price": "2.50"}]}
-    redact = {"shop_id": 1, "shop_domain": "a.example", "customer": {"id": 5, "email": "ann@example.com"}}
+    person = {"id": 5, "email": "ann@example.com"}
+    redact = {"shop_id": 1, "shop_domain": "a.example", "customer": person, "orders_to_redact": [1]}
     bodies = {"products/update": product, "customers/redact": redact}
     send(
         server,
