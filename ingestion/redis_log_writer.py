@@ -104,6 +104,8 @@ class RedisLogWriter:
             self._trouble = await self._found_trouble()
         except LogError as error:
             self._trouble = error
+        except Exception as error:  # noqa: BLE001 - a look that ends otherwise must not be the last one, nor leave the door open
+            self._trouble = LogUnavailableError(f"The event log could not be looked at ({type(error).__name__}).")
 
     async def _found_trouble(self) -> LogError | None:
         if len(self._connections) < CONNECTIONS:

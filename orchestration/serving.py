@@ -103,6 +103,10 @@ def run_normaliser(platform: Platform, on_started: Callable[[], None] = lambda: 
             raise error
         if not working.is_alive():
             log.close()
+    if working.is_alive():
+        _LOG.warning("The event log did not answer in time; what was under way is done again by the next normaliser.")
+        sys.stdout.flush()
+        os._exit(0)  # the interpreter's own end would wait for the thread, or complain of it
 
 
 def run_shop(

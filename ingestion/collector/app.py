@@ -85,6 +85,7 @@ def create_app(settings: CollectorSettings, log: LogWriter) -> FastAPI:
         openapi_url=None,  # a route of ours, whose bytes are made once
         docs_url=None,  # its pages load scripts from elsewhere
         redoc_url=None,
+        redirect_slashes=False,  # the address of a redirect would repeat the query, in which a write key may be
         exception_handlers={HTTPException: _http_error, RequestValidationError: _invalid},
     )
     app.openapi = lambda: described  # type: ignore[method-assign]

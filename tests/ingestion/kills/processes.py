@@ -1,4 +1,4 @@
-"""Collector and normaliser as processes that can be killed: `python -m tests.ingestion.kills.processes WORK URL PORT VARIANT`.
+"""Collector and normaliser as processes that can be killed: `python -m tests.ingestion.kills.processes WORK URL PORT VARIANT FOLDER`.
 
 WORK is collector or normaliser. WEFT_CRASH_AT names a failpoint. The variants break a promise, so that the tests can show that they
 would notice.
@@ -22,7 +22,7 @@ import redis
 from ingestion import normaliser
 from ingestion.collector.app import create_app
 from ingestion.collector.serving import serve
-from ingestion.collector.settings import CollectorSettings, Connections, Limits
+from ingestion.collector.settings import CollectorSettings, Connections, Limits, Uploads
 from ingestion.event_log import LogUnavailableError, NormalizedEntry, Received
 from ingestion.log_entries import COUNTS, NORMALIZED, normalized_fields
 from ingestion.redis_log import RedisEventLog
@@ -123,7 +123,7 @@ def running(
     said = folder / f"{work}.log"
     with said.open("a") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.ingestion.kills.processes", work, url, str(port), variant],
+            [sys.executable, "-m", "tests.ingestion.kills.processes", work, url, str(port), variant, str(folder)],
             cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=log,
         )  # fmt: skip
     made = Running(process, said)
@@ -135,9 +135,13 @@ def running(
         made.kill()
 
 
-def _collect(url: str, port: int, variant: str) -> None:
-    limits = Limits(bodies_in_memory_bytes=BODIES_IN_MEMORY)
-    settings = CollectorSettings(keys=Keys(), limits=limits, on_step=failpoints("collector"))
+def _collect(url: str, port: int, variant: str, folder: Path) -> None:
+    settings = CollectorSettings(
+        keys=Keys(),
+        limits=Limits(bodies_in_memory_bytes=BODIES_IN_MEMORY),
+        uploads=Uploads(folder / "spool", 50_000_000),
+        on_step=failpoints("collector"),
+    )
     app = create_app(settings, WRITERS[variant](url))
     serve(app, Connections(), host="127.0.0.1", port=port, on_started=lambda _: print("begun", flush=True))
 
@@ -148,12 +152,12 @@ def _normalise(url: str, variant: str) -> None:
     normaliser.run(log, threading.Event(), failpoints("normaliser"))
 
 
-def main(work: str, url: str, port: str, variant: str) -> None:
+def main(work: str, url: str, port: str, variant: str, folder: str) -> None:
     """Run until killed."""
     logging.basicConfig(level=logging.INFO, stream=sys.stderr)
     arm(os.environ.get("WEFT_CRASH_AT"), is_allowed=os.environ.get("WEFT_ALLOW_CRASHES") == "1")
     if work == "collector":
-        _collect(url, int(port), variant)
+        _collect(url, int(port), variant, Path(folder))
     else:
         _normalise(url, variant)
 

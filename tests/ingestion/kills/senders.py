@@ -12,15 +12,15 @@ from tests.ingestion.collector.senders import KEY
 from tests.ingestion.kills.ledger import OK, Attempt, Ledger
 
 PATIENCE = 60.0
-_HEADERS = {"authorization": "Basic " + b64encode(f"{KEY}:".encode()).decode(), "content-type": "application/json"}
 _PAUSE = 0.03
 _LEAVES = 6  # one batch in so many is not sent again: its sender has gone
 
 
-def post(connection: http.client.HTTPConnection, attempt: Attempt) -> http.client.HTTPResponse | None:
+def post(connection: http.client.HTTPConnection, attempt: Attempt, key: str = KEY) -> http.client.HTTPResponse | None:
     """Send an attempt and note its answer; None where none came."""
+    authorization = "Basic " + b64encode(f"{key}:".encode()).decode()
     try:
-        connection.request("POST", "/v1/batch", attempt.body, _HEADERS)
+        connection.request("POST", "/v1/batch", attempt.body, {"authorization": authorization})
         answer = connection.getresponse()
         answer.read()
     except (OSError, http.client.HTTPException):
@@ -33,9 +33,9 @@ def post(connection: http.client.HTTPConnection, attempt: Attempt) -> http.clien
 class Senders:
     """Threads that send batches through the collector on `port`; leaving the block ends them."""
 
-    def __init__(self, ledger: Ledger, port: int, *, threads: int = 8, batches: int = 15) -> None:
+    def __init__(self, ledger: Ledger, port: int, *, threads: int = 8, batches: int = 15, key: str = KEY) -> None:
         self.ledger = ledger
-        self._port, self._batches = port, batches
+        self._port, self._batches, self._key = port, batches, key
         self._stop = threading.Event()
         self._late = False
         self._threads = [threading.Thread(target=self._send_all, args=(number,)) for number in range(threads)]
@@ -64,11 +64,11 @@ class Senders:
 
     def _send_all(self, sender: int) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=15)
-        deadline = time.monotonic() + PATIENCE
         for number in range(self._batches):
             ids = self.ledger.compose(1 + number % 4)
+            deadline = time.monotonic() + PATIENCE
             while not self._stop.is_set():
-                answer = post(connection, self.ledger.begin(ids))
+                answer = post(connection, self.ledger.begin(ids), self._key)
                 if (answer is not None and answer.status == OK) or (sender + number) % _LEAVES == 0:
                     break
                 if time.monotonic() > deadline:
