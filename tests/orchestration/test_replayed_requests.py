@@ -225,25 +225,46 @@ def test_several_refused_lines_of_one_part_are_one_refused_row(
 def test_a_replay_that_is_killed_leaves_whole_chunks_and_the_next_does_the_rest(
     platform: Platform, tmp_path: Path, step: str
 ) -> None:
-    calls = [order(messageId=str(n)) for n in range(9)]
-    path = tmp_path / "calls.ndjson"
-    path.write_bytes(ndjson(*calls))
-    with writer(platform) as connection:
-        land_file(connection, path=path, mapping=load_mapping("segment"), landed_at=LANDED_AT)
-        know_currency(connection)
+    refuse_nine(platform, tmp_path)
     on_pass = 1 if step == "committed" else 2
     assert killed(platform, f"replay.{step}:{on_pass}") == -signal.SIGKILL
     with writer(platform) as connection:
-        counted = "select (select count(*) from raw.events), (select count(*) from raw.rejected_events where replayed_at is not null)"
-        assert connection.rows(counted) == [(4, 4)]
+        assert connection.rows(LANDED_AND_SETTLED) == [(4, 4)]
         check_books(connection)
         assert again(connection).settled == 5
-        assert connection.rows(counted) == [(9, 9)]
+        assert connection.rows(LANDED_AND_SETTLED) == [(9, 9)]
         assert connection.rows("select count(distinct message_id) from raw.events") == [(9,)]
         check_books(connection)
 
 
-def killed(platform: Platform, crash_at: str) -> int:
+@pytest.mark.parametrize("platform", ["duckdb"], indirect=True)
+def test_rows_marked_in_a_transaction_of_their_own_would_be_found_out(platform: Platform, tmp_path: Path) -> None:
+    refuse_nine(platform, tmp_path)
+    broken = (
+        "w = replaying._Chunk._write; replaying._Chunk._write = lambda self, each: "
+        "(self._settle(), self.target.run('commit'), self.target.run('begin'), w(self, each)); "
+    )
+    assert killed(platform, "replay.rows_written:2", broken) == -signal.SIGKILL
+    with writer(platform) as connection:
+        [(landed_rows, settled)] = connection.rows(LANDED_AND_SETTLED)
+    assert landed_rows < settled
+
+
+LANDED_AND_SETTLED = (
+    "select (select count(*) from raw.events), (select count(*) from raw.rejected_events where replayed_at is not null)"
+)
+
+
+def refuse_nine(platform: Platform, folder: Path) -> None:
+    """Nine orders in a currency that nobody knew when they came."""
+    path = folder / "calls.ndjson"
+    path.write_bytes(ndjson(*(order(messageId=str(n)) for n in range(9))))
+    with writer(platform) as connection:
+        land_file(connection, path=path, mapping=load_mapping("segment"), landed_at=LANDED_AT)
+        know_currency(connection)
+
+
+def killed(platform: Platform, crash_at: str, variant: str = "") -> int:
     """A replay in chunks of four rows, in a process of its own that kills itself."""
     settings = platform.settings
     environment = os.environ | {
@@ -257,7 +278,7 @@ def killed(platform: Platform, crash_at: str) -> int:
         environment["WEFT_POSTGRES_URL"] = settings.postgres_dsn
     script = (
         "from orchestration import replaying; from orchestration.resources import build_platform; "
-        "from orchestration.state import utc_now; replaying.CHUNK_ROWS = 4; p = build_platform(); c = p.warehouse.writer(); "
+        f"from orchestration.state import utc_now; replaying.CHUNK_ROWS = 4; {variant}p = build_platform(); c = p.warehouse.writer(); "
         "replaying.replay(c.__enter__(), replaying.Selection(), now=utc_now())"
     )
     return subprocess.run([sys.executable, "-c", script], env=environment, check=False, timeout=300).returncode
