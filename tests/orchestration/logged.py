@@ -131,7 +131,7 @@ def append(url: str, requests: Sequence[Received]) -> list[str]:
     """What the collector does: the requests into the log, in their order; their ids."""
 
     async def all_of_them() -> list[str]:
-        writer = RedisLogWriter(url)
+        writer = RedisLogWriter(url, patience_seconds=60)
         try:
             return await asyncio.gather(*map(writer.append, requests))
         finally:
