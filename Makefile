@@ -33,7 +33,7 @@ test: install ## The whole suite against real components, a file a process
 demo: install ## 200,000 simulated events through all four stages, then a report
 	$(BIN)/weft demo
 
-up: install ## Redis, Dagster webserver and daemon; Ctrl-C stops all of it
+up: install ## Collector, normaliser, demo shop, Redis and Dagster; Ctrl-C stops all of it
 	$(BIN)/weft up
 
 bench: install ## Benchmarks, results in bench/README.md

@@ -113,6 +113,15 @@ class EmbeddedRedis:
             f"Port {port} is taken by another program; choose another port for the embedded Redis."
         )
 
+    def start_again(self) -> bool:
+        """Start the server on its port again if it has ended; whether it had. What was on disk is there again."""
+        has_ended = self._process.poll() is not None if self._process is not None else not accepts(self.port)
+        if has_ended:
+            self._wanted_port = self.port  # others have its address
+            self._process = None
+            self.start()
+        return has_ended
+
     def stop(self) -> None:
         """Stop the server of this folder, whoever started it; returns when it is gone. Harmless when none runs."""
         with self._alone_on_folder():

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bench import (
+    collector,
     components,
     components_in_sql,
     customer360,
@@ -14,6 +15,8 @@ from bench import (
     identity,
     identity_quality,
     landing,
+    normaliser,
+    normaliser_latency,
     online_retail,
     publish,
     scoring,
@@ -41,6 +44,9 @@ BENCHMARKS = {
     "components_in_sql": Benchmark(components_in_sql.COMPARISON.run, 200_000, repeats=1),
     "customer360": Benchmark(customer360.COMPARISON.run, 200_000),
     "publish": Benchmark(publish.COMPARISON.run, 50_000),
+    "collector": Benchmark(collector.run, 5),
+    "normaliser": Benchmark(normaliser.COMPARISON.run, 100_000),
+    "normaliser_latency": Benchmark(normaliser_latency.run, 5),
     "scoring": Benchmark(scoring.COMPARISON.run, 200_000),
     "whole_pass": Benchmark(whole_pass.run, 200_000, repeats=1),
 }
@@ -50,7 +56,9 @@ def main() -> int:
     """Run the benchmarks that were named, else all; exit code 1 where one could not be run."""
     parser = argparse.ArgumentParser(prog="python -m bench", description="Weft beside its peers and limits.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; all by default")
-    parser.add_argument("--size", type=int, help="events, evidence or customers; a modest default for each")
+    parser.add_argument(
+        "--size", type=int, help="events, evidence, customers, or seconds of load; a modest default for each"
+    )
     parser.add_argument(
         "--repeats",
         type=int,

@@ -95,7 +95,8 @@ REJECTED_EVENTS = Table(
         Column("header", "VARCHAR", "header line of the CSV file, else null"),
         Column("request", "JSON", "kind, facts and time of the request that the row was sent in; null for a file"),
         Column("received_at", "TIMESTAMP", "the collector's clock when it arrived; null for a file"),
-        Column("replayed_at", "TIMESTAMP", "when weft replay landed the row after all"),
+        Column("replayed_at", "TIMESTAMP", "when weft replay settled it: it landed, or is refused as another row"),
+        Column("occurrence", "BIGINT", "which of the rows of its file with these very bytes it was, from 1"),
     ),
     key=("reject_id",),
 )
@@ -164,7 +165,11 @@ LOG_POSITIONS = Table(
         Column("position", "VARCHAR", "id of the last entry that has landed"),
         Column("updated_at", "TIMESTAMP", "when that was"),
         Column("restarted_at", "TIMESTAMP", "when landing last had to begin again at the first entry; null: never"),
-        Column("restart_reason", "VARCHAR", "why: other_log, or older_copy of the same log; or entries_missing"),
+        Column(
+            "restart_reason",
+            "VARCHAR",
+            "why: other_log, older_copy of the same log, or older_warehouse; or entries_missing",
+        ),
     ),
     key=("reader",),
 )

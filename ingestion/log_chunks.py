@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
@@ -52,11 +52,23 @@ class _Place(msgspec.Struct):
 _place = msgspec.json.Decoder(_Place)
 
 
+def place_of(line: bytes) -> _Place:
+    """Where a line of `events.normalized` comes from."""
+    return _place.decode(line)
+
+
+class HoldsRequests(Protocol):
+    """What gives requests by their ids: the log, or what was kept of it."""
+
+    def raw(self, ids: Sequence[str]) -> dict[str, Received]:
+        """See EventLog."""
+
+
 @dataclass
 class Requests:
     """Requests with refused parts, as the log holds them; `bodies` gathers those of which a part alone could not be replayed."""
 
-    log: EventLog
+    log: HoldsRequests
     bodies: dict[str, bytes] = field(default_factory=dict)
 
     def refused_parts(
@@ -75,7 +87,7 @@ class Requests:
         """
         batches = []
         for lines in fetched_rows(readable, places):
-            at = [_place.decode(line) for line in lines["payload"].to_pylist()]
+            at = [place_of(line) for line in lines["payload"].to_pylist()]
             wanted = [(each.entry, Refused(each.part, "", "")) for each in at]
             for start in range(0, len(wanted), PAGE):
                 rows = self.refused_parts(wanted[start : start + PAGE])
@@ -220,7 +232,7 @@ def read_chunk(log: EventLog, after: str, newest: str, folder: Path, bounds: Bou
                 if entry.after not in (None, last):
                     gaps.append(Gap(last, str(entry.after)))
                 last = entry.id
-                lines, too_long = _without_long_lines(entry.normalized)
+                lines, too_long = without_long_lines(entry.normalized)
                 events.add(lines.events)
                 products.add(lines.products)
                 privacy.write(lines.privacy)
@@ -243,7 +255,7 @@ def _bytes(normalized: Normalized) -> int:
     return len(normalized.events) + len(normalized.products) + len(normalized.privacy)
 
 
-def _without_long_lines(normalized: Normalized) -> tuple[Normalized, list[Refused]]:
+def without_long_lines(normalized: Normalized) -> tuple[Normalized, list[Refused]]:
     """Lines that no reader takes are refused instead; hardly any entry is as long as one of them."""
     if len(normalized.events) <= ROW_LIMIT_BYTES and len(normalized.products) <= ROW_LIMIT_BYTES:
         return normalized, []
@@ -254,7 +266,7 @@ def _without_long_lines(normalized: Normalized) -> tuple[Normalized, list[Refuse
         for line in lines:
             if len(line) > ROW_LIMIT_BYTES:
                 reason = RejectReason.OVERSIZE
-                refused.append(Refused(_place.decode(line).part, reason.value, reason.sentence))
+                refused.append(Refused(place_of(line).part, reason.value, reason.sentence))
         kept[name] = b"".join(line for line in lines if len(line) <= ROW_LIMIT_BYTES)
     return replace(normalized, **kept), refused
 

@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable
 
 from ingestion.envelope import RejectReason
-from ingestion.event_log import EventLog, LogError, Normalized, NormalizedEntry, RawEntry
+from ingestion.event_log import EventLog, LogError, LogFullError, Normalized, NormalizedEntry, RawEntry
 from ingestion.normalise import normalise
 from ingestion.normalise.lines import refused_whole
 
@@ -36,20 +36,26 @@ def run(log: EventLog, stop: threading.Event, on_step: Callable[[str], None] = _
     """Normalise until `stop` is set; a round that was begun is finished. A log that does not answer is waited for."""
     pause = _FIRST_PAUSE_SECONDS
     trimmed_at: float | None = None
+    limit = ENTRIES
     while not stop.is_set():
         try:
             if trimmed_at is None or time.monotonic() - trimmed_at >= _TRIM_SECONDS:
                 on_step("before_trim")
                 log.trim()
                 trimmed_at = time.monotonic()
-            count = run_once(log, on_step=on_step)
+            count = run_once(log, limit=limit, on_step=on_step)
         except LogError as error:
+            if isinstance(error, LogFullError) and limit > 1:
+                limit = max(1, limit // 8)  # there may be room for less
+                trimmed_at = None
+                continue
             if pause == _FIRST_PAUSE_SECONDS:
                 _LOG.warning("Normalising waits for the event log. %s", error)
             stop.wait(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
             trimmed_at = None  # a full log has room again once it is trimmed
         else:
+            limit = min(ENTRIES, 2 * limit)
             if pause > _FIRST_PAUSE_SECONDS:
                 _LOG.warning("Normalising goes on.")
                 pause = _FIRST_PAUSE_SECONDS

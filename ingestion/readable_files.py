@@ -28,7 +28,7 @@ REMOVED_SCHEMA = pa.schema([
     ("row_number", pa.int64()), ("reason", pa.string()), ("payload", pa.binary()), ("source", pa.string()),
     ("detail", pa.string()), *NOT_OF_A_FILE,
 ])  # fmt: skip
-_REASON_OF = {
+REASON_OF = {
     Fault.OVERSIZE: RejectReason.OVERSIZE,
     Fault.NOT_UTF8: RejectReason.NOT_UTF8,
     Fault.BROKEN_CSV: RejectReason.BROKEN_CSV,
@@ -172,7 +172,7 @@ def _write_good_rows(out: BinaryIO, rows: Rows, delimiter: str) -> None:
 
 def _bad_rows(rows: Rows) -> pa.Table:
     bad = np.flatnonzero((rows.faults != Fault.NONE) & (rows.faults != Fault.REPAIRED))
-    reasons = [_REASON_OF[Fault(fault)].value for fault in rows.faults[bad]]
+    reasons = [REASON_OF[Fault(fault)].value for fault in rows.faults[bad]]
     payloads = [rows.row(int(index)) for index in bad]
     given = [bad + rows.first_number, reasons, payloads]
     # what is null says nothing beyond the file and its mapping

@@ -5,8 +5,9 @@ again is harmless.
 """
 
 import secrets
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import redis
@@ -37,40 +38,9 @@ from ingestion.log_entries import (
 )
 
 PATIENCE_SECONDS = 10.0
+_FULL = "The event log is full until its readers have come on."
 WAREHOUSE = "warehouse"
 """The reader that lands what was collected."""
-
-# Entries that are there already are left out, and their counts with them, so that two normalisers, or one that was killed, change nothing.
-# Each names the one written before it (v), so that no reader passes over a gap without seeing it.
-WRITE_NORMALIZED: Final = """
-local function parts(id)
-    local milliseconds, number = string.match(id, '(%d+)-(%d+)')
-    return tonumber(milliseconds), tonumber(number)
-end
-local last, last_ms, last_n = '0-0', 0, 0
-if redis.call('exists', KEYS[1]) == 1 then
-    local info = redis.call('xinfo', 'stream', KEYS[1])
-    for i = 1, #info, 2 do
-        if info[i] == 'last-generated-id' then
-            last = info[i + 1]
-            last_ms, last_n = parts(last)
-        end
-    end
-end
-local added, at = 0, 1
-while at <= #ARGV do
-    local id, length = ARGV[at], tonumber(ARGV[at + 1])
-    local ms, n = parts(id)
-    if ms > last_ms or (ms == last_ms and n > last_n) then
-        redis.call('xadd', KEYS[1], id, 'v', last, unpack(ARGV, at + 2, at + 1 + length))
-        for name, count in pairs(cjson.decode(ARGV[at + 3])) do redis.call('hincrby', KEYS[2], name, count) end
-        last, last_ms, last_n = id, ms, n
-        added = added + 1
-    end
-    at = at + 2 + length
-end
-return added
-"""
 
 CONFIRM: Final = """
 if redis.call('get', KEYS[1]) ~= ARGV[3] then return 0 end
@@ -95,15 +65,16 @@ redis.call('del', KEYS[3])
 class RedisEventLog:
     """An EventLog in the Redis at `url`. `readers` are those whose position holds back what is forgotten, also before they first read."""
 
-    def __init__(self, url: str, *, readers: Sequence[str] = (WAREHOUSE,)) -> None:
+    def __init__(
+        self, url: str, *, readers: Sequence[str] = (WAREHOUSE,), patience_seconds: float = PATIENCE_SECONDS
+    ) -> None:
         self._redis = redis.Redis.from_url(
             url,
-            socket_timeout=PATIENCE_SECONDS,
-            socket_connect_timeout=PATIENCE_SECONDS,
+            socket_timeout=patience_seconds,
+            socket_connect_timeout=patience_seconds,
             retry=Retry(NoBackoff(), 0),
         )
         self._readers = tuple(readers)
-        self._write_normalized = self._redis.register_script(WRITE_NORMALIZED)
         self._confirm = self._redis.register_script(CONFIRM)
         self._new_epoch = self._redis.register_script(NEW_EPOCH)
 
@@ -114,14 +85,14 @@ class RedisEventLog:
     def state(self) -> LogState:
         """See EventLog. Begins the first epoch, and lets trimming wait for this log's readers, where that has not happened."""
         with _plain_words():
-            begin = self._redis.pipeline(transaction=True)
-            begin.set(EPOCH, secrets.token_hex(8), nx=True)
-            for reader in self._readers:
-                begin.hsetnx(READERS, reader, BEGINNING)
-            begin.get(EPOCH)
-            begin.info("memory")
-            *_, epoch, memory = begin.execute()
-            raw, normalized = self._stream(RAW), self._stream(NORMALIZED)
+            asked = self._redis.pipeline(transaction=False)
+            asked.get(EPOCH)
+            asked.hkeys(READERS)
+            asked.info("memory")
+            epoch, known, memory = asked.execute()
+            if epoch is None or not {reader.encode() for reader in self._readers} <= set(known):
+                epoch = self._begun()  # only where it is needed: a log without any room can be read, not written
+            raw, normalized = _stream(self._redis, RAW), _stream(self._redis, NORMALIZED)
         return LogState(
             epoch=epoch.decode(),
             last_raw=raw[0],
@@ -131,6 +102,15 @@ class RedisEventLog:
             memory_used=int(memory["used_memory"]),
             memory_limit=int(memory["maxmemory"]),
         )
+
+    def _begun(self) -> bytes:
+        begin = self._redis.pipeline(transaction=True)
+        begin.set(EPOCH, secrets.token_hex(8), nx=True)
+        for reader in self._readers:
+            begin.hsetnx(READERS, reader, BEGINNING)
+        begin.get(EPOCH)
+        epoch: bytes = begin.execute()[-1]
+        return epoch
 
     def read_raw(self, after: str, *, limit: int) -> list[RawEntry]:
         """See EventLog."""
@@ -146,13 +126,32 @@ class RedisEventLog:
         return {entry.id: entry.received for entry in found}
 
     def write_normalized(self, entries: Sequence[NormalizedEntry]) -> int:
-        """See EventLog; entries and counts in one step."""
-        arguments: list[bytes | int] = []
-        for entry in entries:
-            fields = normalized_fields(entry.normalized)
-            arguments += [entry.id.encode(), len(fields), *fields]
-        with _plain_words():
-            return int(self._write_normalized(keys=[NORMALIZED, COUNTS], args=arguments)) if entries else 0
+        """See EventLog; entries and counts in one step.
+
+        What is there already is left out, and its counts with it, so that two normalisers, or one that was killed, change
+        nothing. Each names the one written before it (v), so that no reader passes over a gap without seeing it. This is no
+        script because Lua compares every long text that it is given with those that look alike, as events do: of the time of
+        writing that took three quarters, and senders could make it worse.
+        """
+        with _plain_words(), self._redis.pipeline(transaction=True) as step:
+            while True:
+                step.watch(NORMALIZED)  # type: ignore[no-untyped-call]
+                before = _stream(step, NORMALIZED)[0]
+                new = [entry for entry in entries if id_parts(entry.id) > id_parts(before)]
+                if not new:
+                    return 0
+                step.multi()
+                counts: Counter[str] = Counter()
+                for entry in new:
+                    fields = [b"v", before.encode(), *normalized_fields(entry.normalized)]
+                    step.execute_command("XADD", NORMALIZED, entry.id, *fields)  # type: ignore[no-untyped-call]
+                    before = entry.id
+                    counts.update(entry.normalized.counts)
+                for name, count in counts.items():
+                    step.hincrby(COUNTS, name, count)
+                with suppress(redis.WatchError):  # somebody else wrote, or trimmed, in between
+                    step.execute()
+                    return len(new)
 
     def read_normalized(self, after: str, *, limit: int) -> list[NormalizedEntry]:
         """See EventLog."""
@@ -167,13 +166,26 @@ class RedisEventLog:
         }
 
     def confirm(self, reader: str, position: str, *, epoch: str) -> None:
-        """See EventLog."""
+        """See EventLog. In a log without any room, what the reader has passed is forgotten first: that makes some."""
+        try:
+            self._note(reader, position, epoch)
+        except LogFullError:
+            with _plain_words():
+                is_current = self._redis.get(EPOCH) == epoch.encode()
+            if is_current:
+                self._forget(self.positions() | {reader: position})
+                self._note(reader, position, epoch)
+
+    def _note(self, reader: str, position: str, epoch: str) -> None:
         with _plain_words():
             self._confirm(keys=[EPOCH, READERS], args=[reader, position, epoch])
 
     def trim(self) -> int:
         """See EventLog. Only what every reader has passed, and of requests nothing that was not normalised."""
-        slowest = min(self.positions().values(), key=id_parts, default=BEGINNING)
+        return self._forget(self.positions())
+
+    def _forget(self, positions: Mapping[str, str]) -> int:
+        slowest = min(positions.values(), key=id_parts, default=BEGINNING)
         if slowest == BEGINNING:
             return 0
         with _plain_words():
@@ -200,15 +212,16 @@ class RedisEventLog:
             found: list[tuple[bytes, dict[bytes, bytes]]] = self._redis.xrange(stream, f"({after}", "+", count=limit)  # type: ignore[assignment]
         return found
 
-    def _stream(self, name: str) -> tuple[str, int]:
-        """Last id and number of entries of a stream, also of one that does not exist yet."""
-        try:
-            found: dict[str, Any] = self._redis.xinfo_stream(name)
-        except redis.ResponseError as error:
-            if "no such key" not in str(error):
-                raise
-            return BEGINNING, 0
-        return found["last-generated-id"].decode(), int(found["length"])
+
+def _stream(client: redis.Redis, name: str) -> tuple[str, int]:
+    """Last id and number of entries of a stream, also of one that does not exist yet."""
+    try:
+        found: dict[str, Any] = client.xinfo_stream(name)
+    except redis.ResponseError as error:
+        if "no such key" not in str(error):
+            raise
+        return BEGINNING, 0
+    return found["last-generated-id"].decode(), int(found["length"])
 
 
 @contextmanager
@@ -217,8 +230,10 @@ def _plain_words() -> Iterator[None]:
     try:
         yield
     except redis.exceptions.OutOfMemoryError as error:
-        raise LogFullError("The event log is full until its readers have come on.") from error
+        raise LogFullError(_FULL) from error
     except (redis.ConnectionError, redis.TimeoutError) as error:  # loading and read-only are among them
         raise LogUnavailableError("The event log does not answer; is its Redis running?") from error
     except redis.ResponseError as error:
+        if "-OOM " in str(error):  # from within a script; nothing of it was carried out
+            raise LogFullError(_FULL) from error
         raise LogError(f"The event log refused a command ({str(error).split()[0]}).") from error

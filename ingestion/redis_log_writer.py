@@ -1,8 +1,9 @@
-"""The collector's side of the event log on Redis Streams: one connection, on which requests wait together for one fsync.
+"""The collector's side of the event log on Redis Streams: few connections, on which requests wait together for one fsync.
 
-What is appended while an answer is awaited goes out in one piece; Redis takes it in one turn of its loop and syncs its file once before it
-answers any of it. So the rate grows with the number of requests that are under way, and every answer still means "on disk". A command
-is never sent again: a request whose answer was lost may be in the log, which its sender is told by an error.
+What is appended in one turn of our loop goes out in one piece. Redis reads 16 KiB of each connection in a turn of its own loop, and syncs
+its file once before it answers any of what it read: so a connection is given no more than that while another is free. The rate grows
+with the number of requests that are under way, and every answer still means "on disk". A command is never sent again: a request whose
+answer was lost may be in the log, which its sender is told by an error.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ import ssl
 import time
 from collections import deque
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any, cast
 
 import hiredis
@@ -22,8 +24,13 @@ from ingestion.log_safety import ROOM, SETTINGS, info_fields, unsafe_reason, wri
 PATIENCE_SECONDS = 2.0
 """A webhook's sender hangs up after five seconds; ours is told before that."""
 LOOK_SECONDS = 1.0
+CONNECTIONS = 32
+TURN_BYTES = 16 << 10
+"""What Redis reads of a connection in one turn of its loop."""
 _NOT_THERE = "The event log does not answer; is its Redis running?"
 _NO_ANSWER = "The event log did not answer; whether it has the entry is not known."
+_NOT_LET_IN = "The event log's Redis lets nobody in: see the name and password of WEFT_LOG_URL, and its maxclients."
+_LOADING = "LOADING"
 _FULL = "The event log is full until its readers have come on."
 
 
@@ -31,14 +38,15 @@ class RedisLogWriter:
     """A LogWriter in the Redis at `url`.
 
     Once a second it looks whether Redis is still set so that nothing it takes can be lost, and has room: see log_safety. `append`
-    refuses at once where the last look found otherwise.
+    refuses at once where the last look found otherwise, or where the room that it found has been filled since.
     """
 
     def __init__(self, url: str, *, room: float = ROOM, patience_seconds: float = PATIENCE_SECONDS) -> None:
         self._address: dict[str, Any] = dict(parse_url(url))
         self._room = room
         self._patience = patience_seconds
-        self._connection: _Connection | None = None
+        self._room_bytes = 0.0
+        self._connections: list[_Connection] = []
         self._connecting = asyncio.Lock()
         self._trouble: LogError | None = LogUnavailableError("The event log has not been looked at yet.")
         self._first_look: asyncio.Task[None] | None = None
@@ -49,8 +57,13 @@ class RedisLogWriter:
         if self._first_look is None or not self._first_look.done():
             await self.check()
         self._raise_trouble()
-        connection = self._connection or await self._connect()
-        answer = await connection.ask(_command(b"XADD", RAW.encode(), b"*", *raw_fields(received)))
+        command = _command(b"XADD", RAW.encode(), b"*", *raw_fields(received))
+        if self._room_bytes < len(command):
+            raise LogFullError(_FULL)
+        if not self._connections:
+            await self._connect()
+        self._room_bytes -= len(command)
+        answer = await self._free_connection(len(command)).ask(command)
         if isinstance(answer, bytes):
             return answer.decode()
         raise _refusal(answer)
@@ -68,8 +81,14 @@ class RedisLogWriter:
         if self._looks is not None:
             self._looks.cancel()
             await asyncio.gather(self._looks, return_exceptions=True)
-        if self._connection is not None:
-            await self._connection.close()
+        await asyncio.gather(*(connection.close() for connection in self._connections))
+
+    def _free_connection(self, size: int) -> "_Connection":
+        """The first one that Redis reads in one turn with a command of this size (bytes), else the one with least to do."""
+        for connection in self._connections:
+            if not connection.bytes_under_way or connection.bytes_under_way + size <= TURN_BYTES:
+                return connection
+        return min(self._connections, key=attrgetter("bytes_under_way"))
 
     def _raise_trouble(self) -> None:
         if self._trouble is not None:
@@ -85,15 +104,19 @@ class RedisLogWriter:
             self._trouble = await self._found_trouble()
         except LogError as error:
             self._trouble = error
+        except Exception as error:  # noqa: BLE001 - a look that ends otherwise must not be the last one, nor leave the door open
+            self._trouble = LogUnavailableError(f"The event log could not be looked at ({type(error).__name__}).")
 
     async def _found_trouble(self) -> LogError | None:
-        connection = self._connection or await self._connect(is_look=True)
+        if len(self._connections) < CONNECTIONS:
+            await self._connect(is_look=True)
+        connection = self._connections[0]
         asked = [_command(b"CONFIG", b"GET", name.encode()) for name in SETTINGS]
         asked += [_command(b"INFO"), _command(b"TIME")]
         *found, info, clock = await asyncio.gather(*map(connection.ask, asked))
         for answer in (*found, info, clock):
             if isinstance(answer, Exception):
-                if str(answer).startswith("LOADING"):
+                if str(answer).startswith(_LOADING):
                     return LogUnavailableError("The event log's Redis is reading its file.")
                 return UnsafeLogError(
                     "The event log's Redis does not show its settings: allow CONFIG GET, INFO and TIME."
@@ -105,34 +128,39 @@ class RedisLogWriter:
             return LogUnavailableError(failure)
         if reason := unsafe_reason(settings, role=fields.get("role", ""), clock_offset_seconds=offset):
             return UnsafeLogError(reason)
-        if int(fields["used_memory"]) > self._room * int(settings["maxmemory"]):
-            return LogFullError(_FULL)
-        return None
+        self._room_bytes = self._room * int(settings["maxmemory"]) - int(fields["used_memory"])
+        return LogFullError(_FULL) if self._room_bytes < 0 else None
 
-    async def _connect(self, *, is_look: bool = False) -> "_Connection":
+    async def _connect(self, *, is_look: bool = False) -> None:
+        """Open the connections that are missing."""
         async with self._connecting:
-            if self._connection is not None:
-                return self._connection
+            if self._connections and not is_look:
+                return
             if not is_look:  # the one before us in the queue may have found that nobody answers
                 self._raise_trouble()
+            missing = range(CONNECTIONS - len(self._connections))
             try:
                 async with asyncio.timeout(self._patience):
-                    connection = await _opened(self._address, self._patience)
-                    for command in _greeting(self._address):
-                        if isinstance(await connection.ask(command), Exception):
-                            raise LogUnavailableError(
-                                "The event log's Redis refuses the name or password of WEFT_LOG_URL."
-                            )
-            except (OSError, TimeoutError) as error:
-                self._trouble = LogUnavailableError(_NOT_THERE)
+                    await asyncio.gather(*(self._open_another() for _ in missing))
+            except (OSError, TimeoutError, LogUnavailableError) as error:
+                if self._connections:  # some are enough; the next look tries again
+                    return
+                self._trouble = error if isinstance(error, LogError) else LogUnavailableError(_NOT_THERE)
                 raise self._trouble from error
-            connection.when_lost = self._forget
-            self._connection = connection
-            return connection
+
+    async def _open_another(self) -> None:
+        connection = await _opened(self._address, self._patience)
+        for command in _greeting(self._address):
+            answer = await connection.ask(command)
+            if isinstance(answer, Exception) and not str(answer).startswith(_LOADING):
+                connection.abort()
+                raise LogUnavailableError(_NOT_LET_IN)
+        connection.when_lost = self._forget
+        self._connections.append(connection)
 
     def _forget(self, lost: "_Connection") -> None:
-        if self._connection is lost:
-            self._connection = None
+        self._connections.remove(lost)
+        if lost.is_given_up or not self._connections:
             self._trouble = LogUnavailableError(_NOT_THERE)
 
 
@@ -144,7 +172,9 @@ class _Connection(asyncio.Protocol):
         self._patience = patience
         self._loop = asyncio.get_running_loop()
         self._reader: Any = hiredis.Reader()
-        self._waiting: deque[tuple[asyncio.Future[Any], float]] = deque()
+        self.bytes_under_way = 0
+        self.is_given_up = False
+        self._waiting: deque[tuple[asyncio.Future[Any], float, int]] = deque()
         self._unsent: list[bytes] = []
         self._transport: asyncio.Transport | None = None
         self._watch: asyncio.TimerHandle | None = None
@@ -156,7 +186,8 @@ class _Connection(asyncio.Protocol):
         if self._transport is None or self._transport.is_closing():
             future.set_exception(LogUnavailableError(_NO_ANSWER))
             return future
-        self._waiting.append((future, self._loop.time()))
+        self._waiting.append((future, self._loop.time(), len(command)))
+        self.bytes_under_way += len(command)
         if not self._unsent:
             # what the other requests of this turn of the loop append goes out with it
             self._loop.call_soon(self._send)
@@ -173,6 +204,11 @@ class _Connection(asyncio.Protocol):
             self._transport.close()
             await self._drained.wait()
 
+    def abort(self) -> None:
+        """Let it go at once."""
+        if self._transport is not None:
+            self._transport.abort()
+
     def _send(self) -> None:
         if self._transport is not None and self._unsent:
             self._transport.write(b"".join(self._unsent))
@@ -185,8 +221,9 @@ class _Connection(asyncio.Protocol):
         left = self._waiting[0][1] + self._patience - self._loop.time()
         if left > 0:
             self._watch = self._loop.call_later(left, self._look_at_oldest)
-        elif self._transport is not None:
-            self._transport.abort()
+        else:
+            self.is_given_up = True
+            self.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio.Protocol."""
@@ -196,7 +233,8 @@ class _Connection(asyncio.Protocol):
         """See asyncio.Protocol."""
         self._reader.feed(data)
         while (answer := self._reader.gets()) is not False:
-            future, _ = self._waiting.popleft()
+            future, _, size = self._waiting.popleft()
+            self.bytes_under_way -= size
             if not future.done():  # its request may have been given up
                 future.set_result(answer)
 
@@ -206,7 +244,7 @@ class _Connection(asyncio.Protocol):
             self._watch.cancel()
         self._unsent.clear()
         while self._waiting:
-            future, _ = self._waiting.popleft()
+            future, _, _ = self._waiting.popleft()
             if not future.done():
                 future.set_exception(LogUnavailableError(_NO_ANSWER))
         self._drained.set()
@@ -229,14 +267,14 @@ async def _opened(address: dict[str, Any], patience: float) -> _Connection:
 
 
 def _greeting(address: dict[str, Any]) -> list[bytes]:
-    """The commands that a new connection begins with: who we are, and the database."""
+    """The commands that a new connection begins with: who we are, the database, and whether we were let in."""
     commands = []
     if address.get("password"):
         who = [address["username"].encode()] if address.get("username") else []
         commands.append(_command(b"AUTH", *who, address["password"].encode()))
     if address.get("db"):
         commands.append(_command(b"SELECT", b"%d" % address["db"]))
-    return commands
+    return [*commands, _command(b"PING")]
 
 
 def _command(*parts: bytes) -> bytes:

@@ -33,7 +33,7 @@ def fetched_rows(readable: ReadableFile, places: Positions) -> Iterator[pa.Recor
         if first == last:
             continue
         payloads = [rows.row(number - rows.first_number) for number in numbers[first:last]]
-        reasons = [_why_unreadable(payload) if readable.shape.format == "ndjson" else None for payload in payloads]
+        reasons = [why_unreadable(payload) if readable.shape.format == "ndjson" else None for payload in payloads]
         details = [reason and reason.sentence for reason in reasons]
         codes = [reason and reason.value for reason in reasons]
         nothing = [[None] * len(payloads)] * len(NOT_OF_A_FILE)
@@ -48,7 +48,7 @@ def front_keys(readable: ReadableFile) -> list[str]:
     return json_keys(first.row(index) for index in range(min(len(first.starts), FRONT_ROWS))) if first else []
 
 
-def _why_unreadable(line: bytes) -> RejectReason | None:
+def why_unreadable(line: bytes) -> RejectReason | None:
     """What the JSON reader does not tell of a line that it could not read; None for a line that it could."""
     try:
         text = line.decode("utf-8")

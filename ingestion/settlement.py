@@ -33,6 +33,25 @@ from (
 where weft_staged.rowid = place and n > 1
 """
 
+# The same for rows that were refused once: weft_given says of each place which of the rows of its file with these very bytes it was. Rows
+# that say the same in other bytes count as well, those before it in its file.
+NUMBER_GIVEN_OCCURRENCES = f"""
+update weft_staged set message_id = sha256(message_id || ':' || n)
+from (
+    select place, sum(step) over (
+        partition by source, message_id, file order by row_number rows between unbounded preceding and current row
+    )::bigint as n
+    from (
+        select place, source, message_id, file, given.row_number, occurrence - coalesce(
+            lag(occurrence) over (partition by source, message_id, file, bytes order by given.row_number), 0
+        ) as step
+        from weft_given as given join weft_staged as staged on staged.rowid = place
+        where weft__is_derived and {RULE} is null
+    )
+) as occurrences
+where weft_staged.rowid = place and n > 1
+"""
+
 FIND_STANDING = f"""
 create or replace temp table weft_standing as
 select {", ".join(STAGED_COLUMNS)}, landed_at from raw.events

@@ -6,6 +6,7 @@ import dagster as dg
 
 from orchestration.collecting import inbox_problems
 from orchestration.errors import NothingServedError
+from orchestration.log_checks import LOG_CHECKS
 from orchestration.model_checks import MODEL_CHECKS
 from orchestration.resources import Platform
 from orchestration.transform import audience_definitions, read_manifest
@@ -75,6 +76,7 @@ def every_audience_holds_a_share_of_the_customers(platform: dg.ResourceParam[Pla
 CHECKS = [
     landing_books_balance,
     every_inbox_file_landed,
+    *LOG_CHECKS,
     identity_precision_is_high,
     *MODEL_CHECKS,
     every_audience_holds_a_share_of_the_customers,

@@ -21,7 +21,9 @@ from orchestration.identity_commands import identity, why
 from orchestration.key_commands import keys
 from orchestration.model_commands import models
 from orchestration.pass_commands import make_pass, parsed_instant, working
+from orchestration.replay_commands import rejected, replay_rejected
 from orchestration.resources import build_platform
+from orchestration.serve_commands import serve
 from orchestration.state import utc_now
 from orchestration.upload_commands import upload
 
@@ -36,6 +38,7 @@ app.add_typer(reviews, name="review", help="Look at events that name too many cu
 app.add_typer(identity, name="identity", help="Decisions that were made; what other rules would change.")
 app.add_typer(audiences, name="audience", help="Look at published audiences, roll one back.")
 app.add_typer(crm, name="crm", help="Contacts of HubSpot, Salesforce or another CRM, pulled into the inbox.")
+app.add_typer(serve, name="serve", help="One service in this process: collector, normaliser or demo shop.")
 app.add_typer(models, name="model", help="Look at trained models, compare them, choose the champion.")
 
 console = Console(soft_wrap=True)
@@ -154,7 +157,7 @@ def backfill(
 
 @app.command()
 def up() -> None:
-    """Start Redis, the Dagster webserver and the daemon; Ctrl-C stops all of it."""
+    """Start event log, collector, normaliser, demo shop, Redis and Dagster; Ctrl-C stops all of it."""
     from orchestration.up import run_services
 
     run_services(build_platform(), console)
@@ -178,8 +181,9 @@ def status(
             plain.print(part)
 
 
-for command in (why, link, forbid, split, upload):
+for command in (why, link, forbid, split, upload, rejected):
     app.command()(command)
+app.command("replay")(replay_rejected)
 
 
 def main() -> None:

@@ -45,6 +45,10 @@ class PullError(WeftError, RuntimeError):
     """A pull of CRM contacts cannot be made."""
 
 
+class ReplayError(WeftError, LookupError):
+    """No refused row, or more than one, is what was named."""
+
+
 class WriteKeyError(WeftError, ValueError):
     """A write key cannot be made, or is not the one key that was named."""
 
@@ -55,3 +59,7 @@ class NothingServedError(WeftError, LookupError):
 
 class WarehouseError(WeftError, ConnectionError):
     """The warehouse cannot be reached."""
+
+
+class ServiceError(WeftError):
+    """A service could not be started or ended by itself."""

@@ -23,6 +23,7 @@ FAILPOINTS: dict[str, tuple[str, ...]] = {
     "log_landing": (
         "after_read", "staged", "rejects_written", "rows_written", "before_commit", "committed", "confirmed",
     ),
+    "replay": ("read", "staged", "rejects_written", "rows_written", "before_commit", "committed"),
     "stitching": ("resolved", "before_commit", "committed"),
     "training": ("trained", "files written", "files in place", "registered"),
     "scoring": ("scored", "committed"),

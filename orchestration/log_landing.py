@@ -180,11 +180,11 @@ class _ChunkLanding:
             new = {name for (name,) in landing.connection.execute(ORIGINS_OF_NEW_REJECTS).fetchall()}
         bodies = {name: body for name, body in chunk.requests.bodies.items() if name in new}
         if bodies:
-            _keep_requests(self.target, bodies, self.landed_at)
+            keep_requests(self.target, bodies, self.landed_at)
         return report
 
 
-def _keep_requests(target: Target, bodies: Mapping[str, bytes], landed_at: datetime) -> None:
+def keep_requests(target: Target, bodies: Mapping[str, bytes], landed_at: datetime) -> None:
     """Keep requests (by origin) of which a refused part alone could not be normalised again."""
     rows = {"origin": list(bodies), "body": list(bodies.values()), "landed_at": [landed_at] * len(bodies)}
     target.scratch.register("weft_requests", pa.table(rows))

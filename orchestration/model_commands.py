@@ -7,9 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Column, Table
 
-from ml import gate, registry, splits
 from orchestration.errors import RegistryError
-from orchestration.predicting import labelled_rows, load
 from orchestration.resources import Platform, build_platform
 from orchestration.state import utc_now
 
@@ -47,6 +45,8 @@ def list_() -> None:
 @models.command()
 def show(model: Model, version: Annotated[str | None, typer.Argument(help="Default: the champion.")] = None) -> None:
     """The card of a version, what the gate decided on it, and every change of champion."""
+    from ml import registry
+
     platform = build_platform()
     card = _card(platform, model, version)
     text = registry.read_card_text(
@@ -69,6 +69,9 @@ def compare(
     against: Annotated[str | None, typer.Argument(help="Default: the champion.")] = None,
 ) -> None:
     """Judge a version beside another on the newest labelled rows of the served build, as the gate does."""
+    from ml import gate, registry, splits
+    from orchestration.predicting import labelled_rows, load
+
     platform = build_platform()
     ours, theirs = _card(platform, model, version), _card(platform, model, against)
     challenger, champion = (
@@ -88,6 +91,8 @@ def promote(
     model: Model, version: Version, reason: Annotated[str, typer.Option(help="Why; kept in the history.")]
 ) -> None:
     """Make a version the champion by hand; it scores from the next run on."""
+    from orchestration.predicting import load
+
     platform = build_platform()
     load(platform.state.models, model, version, platform.settings.models)
     platform.state.models.promote(model, version, reason=reason, now=utc_now())
@@ -99,6 +104,8 @@ def rollback(
     model: Model, reason: Annotated[str, typer.Option(help="Why; kept in the history.")] = "rolled back by hand"
 ) -> None:
     """Go back to the champion before; it scores from the next run on."""
+    from orchestration.predicting import load
+
     platform = build_platform()
     _known(model)
     load(platform.state.models, model, platform.state.models.champion_before(model), platform.settings.models)
@@ -118,6 +125,8 @@ def _card(platform: Platform, model: str, version: str | None) -> dict[str, Any]
 
 
 def _known(model: str) -> None:
+    from ml import registry
+
     if model not in registry.MODULES:
         raise RegistryError(f"There is no model {model!r}; there are {', '.join(registry.MODULES)}.")
 

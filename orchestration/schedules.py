@@ -16,6 +16,7 @@ REDIS = dg.AssetSelection.key_prefixes(["redis"])
 DAYS = dg.AssetSelection.assets(LANDED_DAYS, SNAPSHOT_DAYS)
 PROPOSALS = dg.AssetSelection.assets(LINK_PROPOSALS)
 PULLS = dg.AssetSelection.assets(CRM_CONTACTS)
+RAW = dg.AssetSelection.key_prefixes(["raw"]) & dg.AssetSelection.groups("collect") - DAYS
 PASS = dg.AssetSelection.all() - REDIS - DAYS - PROPOSALS - PULLS
 TRAINING = dg.AssetSelection.assets(["predictions", "model_versions"])
 PREDICTION = dg.AssetSelection.groups("predict")
@@ -23,6 +24,13 @@ PREDICTION = dg.AssetSelection.groups("predict")
 WRITES = {"weft/writes": "warehouse", "dagster/retry_strategy": "ALL_STEPS"}
 """Runs with this tag go on one at a time (dagster.yaml); one whose process was killed starts again from its first step."""
 
+landing = dg.define_asset_job(
+    "landing",
+    # checks of whole tables are made by the next refresh
+    (RAW.without_checks() | dg.AssetSelection.checks_for_assets(["raw", "log_positions"])),
+    tags=WRITES,
+    description="Land the inbox and the event log, and build nothing. Asked for by the sensor of the log, it leaves the inbox alone.",
+)
 whole_pass = dg.define_asset_job(
     "whole_pass", PASS, tags=WRITES, description="All four stages once; the sensor publishes what changed."
 )
@@ -51,10 +59,12 @@ link_proposals = dg.define_asset_job(
 )
 publish = dg.define_asset_job("publish", REDIS, description="Publish one version of one audience to Redis.")
 
-JOBS = [whole_pass, refresh, predictions, backfill, link_proposals, publish]
+JOBS = [landing, whole_pass, refresh, predictions, backfill, link_proposals, publish]
 ADHOC = "__ASSET_JOB"
 """Dagster's name of the job behind the UI's button Materialize."""
 WRITING_JOBS = frozenset({whole_pass.name, refresh.name, predictions.name, backfill.name, ADHOC})
+"""Passes that build. A landing alone is none of them: it is short and frequent, and a schedule that left out its tick for one would
+hardly ever refresh; its runs queue with the others by their tag."""
 
 
 def schedules(settings: Settings) -> list[dg.ScheduleDefinition]:

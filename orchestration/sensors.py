@@ -10,6 +10,7 @@ import dagster as dg
 from orchestration.alerts import remember_failure, tell_due
 from orchestration.assets.activate import AUDIENCE_NAMES
 from orchestration.errors import NothingServedError
+from orchestration.log_sensor import log_grown
 from orchestration.publishing import PROFILES, pending_versions, register_changes
 from orchestration.resources import Platform
 from orchestration.runs import fail_dead_runs, unfinished_run
@@ -130,4 +131,4 @@ def run_watch(context: dg.SensorEvaluationContext, platform: dg.ResourceParam[Pl
     return dg.SkipReason(f"{len(dead)} runs had been killed. {told}")
 
 
-SENSORS = [audience_changed, inbox_changed, run_failed, run_watch]
+SENSORS = [audience_changed, inbox_changed, log_grown, run_failed, run_watch]

@@ -4,6 +4,7 @@ import json
 import os
 from datetime import date
 from functools import cached_property
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Literal
 
@@ -47,9 +48,10 @@ class Settings(BaseSettings):
     log_url: SecretStr | None = None
     log_memory_mb: int = Field(default=256, ge=16)
     collector_port: int = Field(default=8080, ge=1, le=65535)
-    shop_port: int = Field(default=8090, ge=1, le=65535)
+    shop_port: int = Field(default=8090, ge=0, le=65535)
     webhook_secrets: SecretStr | None = None
     trusted_proxies: str = ""
+    snowplow_source: str = "snowplow"
     upload_mb: int = Field(default=100, ge=1)
     seed: int = 7
     hourly_cron: str = "0 * * * *"
@@ -103,9 +105,14 @@ class Settings(BaseSettings):
         return parsed_secrets(self.webhook_secrets.get_secret_value()) if self.webhook_secrets else {}
 
     @cached_property
-    def proxies(self) -> tuple[str, ...]:
-        """Addresses or networks whose X-Forwarded-For is believed."""
-        return tuple(part.strip() for part in self.trusted_proxies.split(",") if part.strip())
+    def proxies(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """Networks of proxies whose X-Forwarded-For is believed."""
+        return parsed_networks(self.trusted_proxies)
+
+    @cached_property
+    def source_files(self) -> Path:
+        """What an operator says of single sources, in <source>.yml (docs/webhooks.md)."""
+        return self.home / "sources"
 
     @cached_property
     def dagster_home(self) -> Path:
@@ -156,7 +163,7 @@ def load_settings(**overrides: object) -> Settings:
         )
     if settings.target == "postgres" and not _is_url(settings.postgres_dsn):
         raise SettingsError("WEFT_POSTGRES_URL is no address such as postgresql://user:password@host:5432/weft.")
-    _ = settings.secrets_by_source  # raises what is wrong with it
+    _ = settings.secrets_by_source, settings.proxies  # raises what is wrong with them
     arm(settings.crash_at, is_allowed=settings.allow_crashes)
     settings.home.mkdir(parents=True, exist_ok=True)
     return settings
@@ -181,6 +188,17 @@ def parsed_secrets(text: str) -> dict[str, tuple[str, ...]]:
         if not isinstance(listed, list | tuple) or not all(isinstance(secret, str) and secret for secret in listed):
             raise wrong
     return {source: tuple(listed) for source, listed in secrets.items()}
+
+
+def parsed_networks(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    """Networks from addresses and networks by comma. Raises SettingsError."""
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    try:
+        return tuple(ip_network(part, strict=False) for part in parts)
+    except ValueError:
+        raise SettingsError(
+            "WEFT_TRUSTED_PROXIES must be addresses or networks by comma, such as 10.0.0.0/8,127.0.0.1."
+        ) from None
 
 
 def _is_url(address: str) -> bool:

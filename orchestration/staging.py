@@ -60,8 +60,8 @@ class Target(Protocol):
 class Landing:
     """The statements of one landing. `stage` stands before the target's transaction, `write` and `write_books` inside of it.
 
-    `bytes_of` fetches the bytes of refused rows, as FETCHED_SCHEMA. `is_replay` lands rows that were refused before: what is refused
-    again is in raw.rejected_events already.
+    `bytes_of` fetches the bytes of refused rows, as FETCHED_SCHEMA. `occurrences` is given for rows of files that were refused before
+    (ingestion.replays): their places say nothing, and what they lack may have stood in other rows of their file.
     """
 
     target: Target
@@ -69,7 +69,7 @@ class Landing:
     landed_at: datetime
     on_step: OnStep
     bytes_of: BytesOf = fetched_rows
-    is_replay: bool = False
+    occurrences: pa.Table | None = None
 
     @property
     def connection(self) -> duckdb.DuckDBPyConnection:
@@ -100,11 +100,11 @@ class Landing:
                 "write it with the columns of the row alone."
             )
 
-    def stage_aside(self, readable: ReadableFile) -> "Staged":
-        """Stage, and let the rows wait under a name of their own: several files can share one transaction."""
+    def stage_aside(self, readable: ReadableFile, *, name: str = "") -> "Staged":
+        """Stage, and let the rows wait under a name of their own (by default the mapping's): several files can share one transaction."""
         with settings(self.connection, STAGING_SETTINGS):
             compiled = self.stage(readable)
-        table = f"{WAITING}{self.mapping.name}"
+        table = f"{WAITING}{name or self.mapping.name}"
         self.connection.execute(f'drop table if exists "{table}"')
         self.connection.execute(f'alter table weft_staged rename to "{table}"')
         return Staged(self, readable, compiled, table)
@@ -113,10 +113,9 @@ class Landing:
         """Settle the staged rows and write them to `raw`; returns the books, which balance."""
         self._decide()
         self._refuse(readable, compiled)
-        if not self.is_replay:
-            name, header = readable.source.path.name, readable.shape.header
-            rejects = settlement.new_rejects(self.mapping, self.landed_at, origin=name, header=header)
-            self.target.append(REJECTED_EVENTS, rejects)
+        name, header = readable.source.path.name, readable.shape.header
+        rejects = settlement.new_rejects(self.mapping, self.landed_at, origin=name, header=header)
+        self.target.append(REJECTED_EVENTS, rejects)
         self.on_step("rejects_written")
         self._insert()
         self.on_step("rows_written")
@@ -150,6 +149,8 @@ class Landing:
         """Columns the file has; the front of an NDJSON file usually shows all that the mapping needs."""
         if readable.shape.format != "ndjson":
             return [column.name for column in readable.shape.columns]
+        if self.occurrences is not None:
+            return list(self.mapping.columns)
         keys = front_keys(readable)
         missing = [name for name in self.mapping.required_columns if name not in keys]
         if not keys or not missing:
@@ -164,7 +165,7 @@ class Landing:
             self.target.bring(keyed.table, keyed.table.column_names, settlement.staged_keys(keyed.table))
             self.connection.execute(decide_rows(keyed))
             return
-        self.connection.execute(settlement.NUMBER_OCCURRENCES)
+        self._number_occurrences()
         self.target.bring(EVENTS, EVENTS.column_names, settlement.staged_keys(EVENTS))
         self.connection.execute(settlement.FIND_STANDING)
         self.connection.execute(settlement.FIND_REPEATED_KEYS)
@@ -193,6 +194,16 @@ class Landing:
             "source": pa.array([source for source, _ in rows], pa.string()),
             "landed_at": pa.array([landed_at for _, landed_at in rows], pa.timestamp("us")),
         })  # fmt: skip
+
+    def _number_occurrences(self) -> None:
+        if self.occurrences is None:
+            self.connection.execute(settlement.NUMBER_OCCURRENCES)
+            return
+        self.connection.register("weft_given", self.occurrences)
+        try:
+            self.connection.execute(settlement.NUMBER_GIVEN_OCCURRENCES)
+        finally:
+            self.connection.unregister("weft_given")
 
     def _insert(self) -> None:
         if self.mapping.target != "events":

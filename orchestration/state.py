@@ -24,6 +24,8 @@ from orchestration.write_keys import WriteKeys
 
 SCHEMA = "weft_state"
 CREATION_LOCK = 0x57656673
+_PATIENCE = {"connect_timeout": 5, "tcp_user_timeout": 10_000}  # seconds; milliseconds
+"""A server that went away without a word is given up after this; by itself TCP would wait for a quarter of an hour."""
 
 installation = sa.Table(
     "installation",
@@ -95,7 +97,9 @@ class State:
             metadata.create_all(self._engine)
         else:
             # a service outlives a restart of the server: pings tell a dead connection before it is used
-            engine = sa.create_engine(url, pool_pre_ping=True, hide_parameters=True)
+            asked = sa.make_url(url).query
+            patience = {name: value for name, value in _PATIENCE.items() if name not in asked}
+            engine = sa.create_engine(url, pool_pre_ping=True, hide_parameters=True, connect_args=patience)
             self._engine = engine.execution_options(schema_translate_map={None: SCHEMA})
             _create_in_postgres(self._engine)
         self.models = ModelRegistry(self._engine)

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 from filelock import FileLock
 
+from orchestration.dbt_process import DBT_PROCESS
 from orchestration.errors import BuildError
 from orchestration.settings import PROJECT_ROOT, Settings
 
@@ -53,16 +54,26 @@ def dbt_build(
         arguments.append("--full-refresh")
     if exclude:
         arguments += ["--exclude", *exclude]
-    run_dbt(settings, arguments, quiet=quiet)
+    code = DBT_PROCESS.run(
+        ["--quiet", *arguments] if quiet else arguments,
+        project=DBT_PROJECT,
+        environment=_environment(settings),
+        parsed=(_last_edit(), settings.target),
+    )
+    if code != 0:
+        raise BuildError("dbt build failed; the lines above say which model and why.")
 
 
 def run_dbt(settings: Settings, arguments: Sequence[str], *, quiet: bool = False) -> None:
     """Any dbt command in the project, with Weft's settings in its environment."""
     command = [DBT, *(["--quiet"] if quiet else []), *arguments]
-    environment = dict(os.environ) | settings.dbt_environment()  # noqa: TID251  (dbt needs PATH, HOME and the like)
-    result = subprocess.run(command, cwd=DBT_PROJECT, env=environment, check=False)
+    result = subprocess.run(command, cwd=DBT_PROJECT, env=_environment(settings), check=False)
     if result.returncode != 0:
         raise BuildError(f"dbt {arguments[0]} failed; the lines above say which model and why.")
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    return dict(os.environ) | settings.dbt_environment()  # noqa: TID251  (dbt needs PATH, HOME and the like)
 
 
 def manifest_path() -> Path:

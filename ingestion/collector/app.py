@@ -21,6 +21,7 @@ from ingestion.collector.mini_routes import mini_routes
 from ingestion.collector.openapi import DESCRIPTION, document
 from ingestion.collector.pixel_routes import pixel_routes
 from ingestion.collector.routing import REFUSED_AS, REQUEST_ID, CollectorRoute
+from ingestion.collector.script_routes import script_routes
 from ingestion.collector.segment_routes import segment_routes
 from ingestion.collector.service_routes import service_routes
 from ingestion.collector.settings import CollectorSettings
@@ -39,6 +40,7 @@ ROUTES: tuple[Callable[[CollectorContext], list[CollectorRoute]], ...] = (
     upload_routes,
     store_routes,
     webhook_routes,
+    script_routes,
     service_routes,
 )
 """Every group of routes; a new one is a module beside this file and a line here."""
@@ -83,6 +85,7 @@ def create_app(settings: CollectorSettings, log: LogWriter) -> FastAPI:
         openapi_url=None,  # a route of ours, whose bytes are made once
         docs_url=None,  # its pages load scripts from elsewhere
         redoc_url=None,
+        redirect_slashes=False,  # the address of a redirect would repeat the query, in which a write key may be
         exception_handlers={HTTPException: _http_error, RequestValidationError: _invalid},
     )
     app.openapi = lambda: described  # type: ignore[method-assign]

@@ -13,7 +13,7 @@ _GZIP_WINDOW = 31
 
 
 class BodyMemory:
-    """How many bytes of bodies that are not whole yet lie in memory, out of how many at most."""
+    """How many bytes of bodies lie in memory that are not whole yet, or wait for the log, out of how many at most."""
 
     def __init__(self, most: int) -> None:
         self._most = most

@@ -9,6 +9,7 @@ from ingestion.collector.answers import Refusal
 from ingestion.collector.bodies import BodyMemory, read_body
 from ingestion.collector.keys import CachedKeys, basic_key
 from ingestion.collector.limits import RateLimits
+from ingestion.collector.log_metrics import LogMetrics
 from ingestion.collector.metrics import Metrics
 from ingestion.collector.routing import sent_headers
 from ingestion.collector.settings import EVENTS_SCOPE, CollectorSettings, KeyFacts
@@ -24,6 +25,8 @@ class CollectorContext:
         self.keys = CachedKeys(settings.keys, settings.key_cache_seconds)
         self.limits = RateLimits()
         self.metrics = Metrics()
+        if settings.log_reader is not None:
+            self.metrics.registry.register(LogMetrics(settings.log_reader))
         self.body_memory = BodyMemory(settings.limits.bodies_in_memory_bytes)
 
     async def body(self, request: Request, *, limit: int, too_large_status: int = 413) -> bytes:
@@ -59,10 +62,13 @@ class CollectorContext:
         received = Received(kind, facts.source, time.time_ns() // 1_000_000, body, of_request)
         self.limits.charge(facts.source, self.limit_of(facts), events)
         self.settings.on_step("before_append")
+        self.body_memory.take(len(body))  # a log that stands still would fill the memory until its patience ends
         try:
             entry = await self.log.append(received)
         except LogError as error:
             raise not_taken(error) from error
+        finally:
+            self.body_memory.give_back(len(body))
         self.metrics.appended(facts.source, kind, events)
         self.settings.on_step("before_answer")
         return entry, received

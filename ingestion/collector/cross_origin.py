@@ -4,9 +4,11 @@ import re
 from collections.abc import Iterable
 
 _ORIGIN = re.compile(rb"(?:null|[a-z][a-z0-9+.-]{0,20}://[A-Za-z0-9.\[\]:_-]{1,255})\Z")
-_HEADER_NAMES = re.compile(rb"[A-Za-z][A-Za-z-]*(?: *, *[A-Za-z][A-Za-z-]*)*\Z")
+_HEADER_NAMES = re.compile(rb"[A-Za-z][\w-]*(?: *, *[A-Za-z][\w-]*)*\Z")
 _MOST_HEADER_BYTES = 500
 _SECONDS = b"900"
+_READABLE = b"retry-after, x-ratelimit-reset, x-request-id"
+"""What a page may read of an answer beside its body: when to send again, and what to name when it asks for help."""
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -31,6 +33,7 @@ def allowed_origin(origin: bytes | None) -> Headers:
     return [
         (b"access-control-allow-origin", origin),
         (b"access-control-allow-credentials", b"true"),
+        (b"access-control-expose-headers", _READABLE),
         (b"vary", b"origin"),
     ]
 

@@ -6,7 +6,7 @@ from base64 import b64decode
 from collections.abc import Callable
 
 from ingestion.collector.answers import Refusal
-from ingestion.collector.settings import KeyFacts, KeyRing
+from ingestion.collector.settings import KeyFacts, KeyRing, KeysUnreadableError
 
 _MOST_CACHED = 10_000
 _LONGEST_KEY = 256
@@ -24,6 +24,16 @@ def unauthorized() -> Refusal:
         "invalid_write_key",
         "The write key is missing, unknown or revoked; send it as the user of HTTP Basic authentication.",
         headers={"www-authenticate": 'WriteKey realm="weft"'},  # browsers ask people for a password where it says Basic
+    )
+
+
+def keys_unreadable() -> Refusal:
+    """503 for a good key and a bad one: which of them it is will be known later."""
+    return Refusal(
+        503,
+        "keys_unreadable",
+        "Write keys cannot be looked up at this moment; try again.",
+        headers={"retry-after": "5"},
     )
 
 
@@ -51,14 +61,17 @@ class CachedKeys:
         self._known: dict[str, tuple[float, KeyFacts | None]] = {}
 
     async def facts(self, key: str | None, scope: str) -> KeyFacts:
-        """Facts of a key. Raises Refusal: 401 where nobody has it, 403 where it may not do this (`scope`)."""
+        """Facts of a key. Raises Refusal: 401 where nobody has it, 403 where it may not do this (`scope`), 503 where nobody can say."""
         if not key or len(key) > _LONGEST_KEY:
             raise unauthorized()
         digest = key_hash(key)
         now = self._clock()
         known = self._known.get(digest)
         if known is None or known[0] <= now:
-            known = (now + self._seconds, await self._ring.source_of(digest))
+            try:
+                known = (now + self._seconds, await self._ring.source_of(digest))
+            except KeysUnreadableError as error:
+                raise keys_unreadable() from error
             self._remember(digest, known)
         facts = known[1]
         if facts is None:

@@ -27,11 +27,7 @@ class RateLimits:
         """Raises Refusal (429, with the seconds to wait) where the source has no token left."""
         if limit_per_second is None:
             return
-        now = self._clock()
-        most = max(limit_per_second * _BURST_SECONDS, 1.0)
-        bucket = self._buckets.setdefault(source, _Bucket(most, now))
-        bucket.tokens = min(most, bucket.tokens + (now - bucket.filled_at) * limit_per_second)
-        bucket.filled_at = now
+        bucket = self._filled(source, limit_per_second)
         if bucket.tokens <= 0:
             seconds = str(max(1, math.ceil(-bucket.tokens / limit_per_second)))
             raise Refusal(
@@ -42,6 +38,15 @@ class RateLimits:
             )
 
     def charge(self, source: str, limit_per_second: float | None, events: int) -> None:
-        """Take a token for each event of a request that was admitted."""
+        """Take a token for each event of a request; also of a webhook's, whose sender is never asked to wait."""
         if limit_per_second is not None:
-            self._buckets[source].tokens -= events
+            self._filled(source, limit_per_second).tokens -= events
+
+    def _filled(self, source: str, limit_per_second: float) -> _Bucket:
+        """The source's bucket as it is now; a new one is full."""
+        now = self._clock()
+        most = max(limit_per_second * _BURST_SECONDS, 1.0)
+        bucket = self._buckets.setdefault(source, _Bucket(most, now))
+        bucket.tokens = min(most, bucket.tokens + (now - bucket.filled_at) * limit_per_second)
+        bucket.filled_at = now
+        return bucket

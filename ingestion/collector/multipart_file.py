@@ -1,11 +1,16 @@
 """The one file of a multipart/form-data body, handed on as it comes: nothing is gathered, whatever a form claims."""
 
+import logging
 from collections.abc import Iterator
 
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from ingestion.collector.answers import Refusal
+
+logging.getLogger("python_multipart").setLevel(
+    logging.ERROR
+)  # it warns of every broken form: a sender could fill the disk
 
 _HEADER_BYTES = 16_384
 _OTHER_BYTES = 65_536

@@ -32,11 +32,12 @@ def client_ip(request: Request, trusted: Networks) -> str | None:
 
 def public_url(request: Request, trusted: Networks) -> str:
     """The URL that the sender called, as a signature over it needs it: scheme and host from a trusted proxy's headers where it sent any."""
-    scheme, host = request.url.scheme, request.headers.get("host", "")
+    # not request.url: it cannot be made where the header Host is none
+    scheme, host = str(request.scope["scheme"]), request.headers.get("host", "")
     if trusted and request.client and _is_trusted(request.client.host, trusted):
         scheme = request.headers.get("x-forwarded-proto", scheme).split(",")[-1].strip()
         host = request.headers.get("x-forwarded-host", host).split(",")[-1].strip()
-    path = request.scope.get("raw_path", b"").decode("latin-1") or request.url.path
+    path = request.scope.get("raw_path", b"").decode("latin-1") or str(request.scope["path"])
     query = request.scope["query_string"].decode("latin-1")
     return f"{scheme}://{host}{path}" + (f"?{query}" if query else "")
 

@@ -6,6 +6,7 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Protocol
 
+from ingestion.event_log import EventLog
 from ingestion.uploads import Books, Preview, Upload
 
 EVENTS_SCOPE = "events"
@@ -23,19 +24,29 @@ class KeyFacts:
     limit_per_second: float | None = None
 
 
+class KeysUnreadableError(Exception):
+    """Whether a key is good cannot be said at this moment."""
+
+
 class KeyRing(Protocol):
     """The write keys. The collector asks for the same key again only after `key_cache_seconds`."""
 
     async def source_of(self, key_hash: str) -> KeyFacts | None:
-        """Facts of the key whose sha256 (hex, of the key's UTF-8) is given; None where it is unknown or revoked."""
+        """Facts of the key whose sha256 (hex, of the key's UTF-8) is given; None where it is unknown or revoked.
+
+        Raises KeysUnreadableError where that cannot be found out: 401 would make senders drop what they have.
+        """
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Sizes in bytes (1 kB = 1,000), after gzip was taken off. What is larger is refused whole, so that nothing is dropped silently."""
+    """Sizes in bytes, after gzip was taken off. What is larger is refused whole, so that nothing is dropped silently.
 
-    event_bytes: int = 32_000
-    batch_bytes: int = 500_000
+    Segment's "32 KB" and "500 KB" are powers of two to its own libraries, which fill batches with up to 508,000 bytes.
+    """
+
+    event_bytes: int = 32 << 10
+    batch_bytes: int = 500 << 10
     batch_events: int = 2_500
     webhook_bytes: int = 2_000_000
     bodies_in_memory_bytes: int = 128_000_000
@@ -88,7 +99,8 @@ class CollectorSettings:
 
     `webhook_secrets` names the secrets accepted for a source of webhooks, newest first. `snowplow_source` is the source of what Snowplow
     trackers send, who show no key (None: their routes answer 404). Addresses of senders are taken from `X-Forwarded-For` only where the
-    connection comes from `trusted_proxies`. `on_step` is told `received`, `authenticated`, `before_append` and `before_answer`.
+    connection comes from `trusted_proxies`. `log_reader` is asked for what `/metrics` tells of the log's backlog. `on_step` is told
+    `received`, `authenticated`, `before_append` and `before_answer`.
     """
 
     keys: KeyRing
@@ -102,4 +114,5 @@ class CollectorSettings:
     snowplow_paths: tuple[str, ...] = ("/com.snowplowanalytics.snowplow/tp2",)
     key_cache_seconds: float = 3.0
     is_access_logged: bool = False
+    log_reader: EventLog | None = None
     on_step: Callable[[str], None] = _no_step

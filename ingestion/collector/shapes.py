@@ -44,11 +44,12 @@ def single(body: bytes) -> Single:
 
 
 def batch(body: bytes, limits: Limits) -> Batch:
-    """The body as a batch. Raises Refusal (400): no JSON object, no list `batch`, too many events, or one that is too large."""
+    """The body as a batch. Raises Refusal (400): no JSON object, no list `batch`, or too many events.
+
+    One that is too large is taken with the others: refused with all of its batch, a library would drop a hundred good ones with it.
+    """
     shape = _decoded(_batch, body)
     _count(shape.batch, limits)
-    if len(body) > limits.event_bytes and any(len(memoryview(event)) > limits.event_bytes for event in shape.batch):
-        raise too_large_event(limits.event_bytes)
     return shape
 
 
@@ -63,13 +64,6 @@ def _count(events: list[msgspec.Raw], limits: Limits) -> int:
             400, "too_many_in_batch", f"A batch may hold {limits.batch_events:,} events; nothing of this one was taken."
         )
     return len(events)
-
-
-def too_large_event(limit: int) -> Refusal:
-    """The refusal of a batch for one of its events."""
-    return Refusal(
-        400, "too_large", f"An event in the batch is larger than {limit:,} bytes; nothing of the batch was taken."
-    )
 
 
 def write_key(shape: Single | Batch) -> str | None:

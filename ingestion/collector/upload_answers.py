@@ -21,7 +21,7 @@ _OWN_ID = {
     "name": "id", "in": "query", "schema": _ID_SCHEMA,
     "description": "The client's own choice of an id, so that progress can be asked for while the file is on its way.",
 }  # fmt: skip
-_FILE = {"schema": {"type": "string", "contentMediaType": "application/octet-stream"}}
+_FILE = {"schema": {"type": "string", "minLength": 1, "contentMediaType": "application/octet-stream"}}
 
 
 def written(upload: Upload) -> dict[str, Any]:
@@ -84,7 +84,7 @@ PROGRESS: dict[str, Any] = {
     "operation_id": "upload_progress",
     "summary": "How far is an upload?",
     "parameters": (_ID,),
-    "responses": _upload() | _refusals("401", "403", "404", "429"),
+    "responses": _upload() | _refusals("401", "403", "404", "429", "503"),
 }
 PREVIEW: dict[str, Any] = {
     "operation_id": "upload_preview",

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,20 @@ def test_requests_at_once_share_a_connection_and_each_has_its_own_id(server: Emb
     assert len(set(ids)) == 500
     stored = log.raw(ids)
     assert [stored[each] for each in ids] == requests
+
+
+def test_two_normalisers_at_once_write_each_request_once(server: EmbeddedRedis, log: RedisEventLog) -> None:
+    ids = append_all(server.url, [HELLO] * 400)
+    other = RedisEventLog(server.url)
+
+    def write(each: RedisEventLog) -> int:
+        return sum(each.write_normalized([entry(id_) for id_ in ids[start : start + 4]]) for start in range(0, 400, 4))
+
+    with ThreadPoolExecutor(2) as normalisers:
+        assert sum(normalisers.map(write, (log, other))) == 400
+    other.close()
+    assert [each.id for each in log.read_normalized(BEGINNING, limit=1_000)] == ids
+    assert log.counts() == {"web|events": 400, "web|broken_json": 400}
 
 
 def test_what_was_normalised_stands_once_and_is_counted_once(server: EmbeddedRedis, log: RedisEventLog) -> None:
@@ -214,7 +229,6 @@ def test_a_full_log_refuses_before_redis_has_to_and_readers_still_write(
             while True:
                 await writer.append(big)
                 taken += 1
-                await writer._look()
         except LogFullError:
             return taken
         finally:

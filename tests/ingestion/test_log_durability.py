@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -26,8 +27,11 @@ IDS = re.compile(r"\$\d+\\r\\n\d+-\d+")
 
 
 @contextmanager
-def watched(server: EmbeddedRedis, trace: Path, *more: str) -> Iterator[None]:
-    """strace on the server, its system calls in `trace`; skips where looking at other processes is not permitted."""
+def watched(server: EmbeddedRedis, trace: Path, *more: str, is_ending: bool = False) -> Iterator[None]:
+    """strace on the server, its system calls in `trace`; skips where looking at other processes is not permitted.
+
+    With `is_ending` the server ends by itself inside of the block.
+    """
     command = ["strace", "-f", "-q", "-s", "4096", "-o", str(trace), "-e", "trace=write,writev,sendto,fdatasync,fsync"]
     tracer = subprocess.Popen([*command, *more, "-p", str(server.pid)], stderr=subprocess.DEVNULL)
     status = Path(f"/proc/{server.pid}/status")
@@ -39,8 +43,13 @@ def watched(server: EmbeddedRedis, trace: Path, *more: str) -> Iterator[None]:
             assert time.monotonic() < deadline, "strace does not attach"
             time.sleep(0.01)
         yield
+        if is_ending:
+            tracer.wait(20)
     finally:
-        tracer.terminate()
+        # Not SIGTERM while the server ends: strace would then wait for the server's first thread, and that one for the other threads,
+        # whose end only strace could take note of. SIGKILL lets go of all of them.
+        if tracer.poll() is None:
+            tracer.send_signal(signal.SIGKILL if is_ending else signal.SIGTERM)
         tracer.wait()
 
 
@@ -126,10 +135,23 @@ def test_the_same_look_finds_a_redis_that_answers_first(tmp_path: Path) -> None:
 def test_a_disk_that_fails_costs_nothing_that_was_acknowledged(tmp_path: Path, failing: str) -> None:
     with EmbeddedRedis(tmp_path / "log") as server:
         give_room(server)
-        with watched(server, tmp_path / "trace", "-e", f"inject=fdatasync:error=EIO:when={failing}"):
+        injected = ("-e", f"inject=fdatasync:error=EIO:when={failing}")
+        with watched(server, tmp_path / "trace", *injected, is_ending=True):
             acknowledged = acknowledged_by(server.url, 400)
         assert 0 < len(acknowledged) < 400
         server.stop()
+    with EmbeddedRedis(tmp_path / "log") as server:
+        assert acknowledged <= stored(server.url)
+
+
+def test_a_disk_that_is_full_costs_nothing_that_was_acknowledged(tmp_path: Path) -> None:
+    with EmbeddedRedis(tmp_path / "log") as server:
+        give_room(server)
+        resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))  # no file beyond that
+        acknowledged = acknowledged_by(server.url, 400)
+        assert 50 < len(acknowledged) < 400
+        server.stop()
+    assert {file.stat().st_size <= 20_000 for file in (tmp_path / "log").rglob("*.aof")} == {True}
     with EmbeddedRedis(tmp_path / "log") as server:
         assert acknowledged <= stored(server.url)
 

@@ -41,7 +41,7 @@ def hubspot() -> Iterator[HubSpot]:
 
 
 @pytest.fixture
-def home(tmp_path: Path, hubspot: HubSpot, monkeypatch: pytest.MonkeyPatch) -> Path:
+def crm_home(tmp_path: Path, hubspot: HubSpot, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An installation with two sources, the second of which leads nowhere."""
     monkeypatch.setenv("HUB_TOKEN", TOKEN)
     home = tmp_path / "weft"
@@ -83,41 +83,41 @@ def landed(platform: Platform) -> list[tuple[str, ...]]:
 
 
 @pytest.mark.parametrize("step", FAILPOINTS["crm"])
-def test_killed_anywhere_the_next_pull_repairs(home: Path, hubspot: HubSpot, step: str) -> None:
-    killed = pull_in_a_child(home, WEFT_CRASH_AT=f"crm.{step}:1", WEFT_ALLOW_CRASHES="1")
+def test_killed_anywhere_the_next_pull_repairs(crm_home: Path, hubspot: HubSpot, step: str) -> None:
+    killed = pull_in_a_child(crm_home, WEFT_CRASH_AT=f"crm.{step}:1", WEFT_ALLOW_CRASHES="1")
     assert killed.returncode == -signal.SIGKILL, killed.stdout + killed.stderr
-    again = pull_in_a_child(home)
+    again = pull_in_a_child(crm_home)
     assert again.returncode == 0, again.stdout + again.stderr
-    assert not list((home / "inbox").rglob(".*"))
-    assert landed(build_platform(home=home)) == [(str(id_),) for id_ in range(1, 251)]
+    assert not list((crm_home / "inbox").rglob(".*"))
+    assert landed(build_platform(home=crm_home)) == [(str(id_),) for id_ in range(1, 251)]
 
 
-def test_the_commands_say_what_is_there_and_never_a_secret(home: Path, hubspot: HubSpot) -> None:
-    pulled = weft(home, "crm", "pull", "hub")
+def test_the_commands_say_what_is_there_and_never_a_secret(crm_home: Path, hubspot: HubSpot) -> None:
+    pulled = weft(crm_home, "crm", "pull", "hub")
     assert "hub: 250 contacts" in pulled.stdout
-    listed = weft(home, "crm", "list")
+    listed = weft(crm_home, "crm", "list")
     assert "250" in listed.stdout
-    refused = weft(home, "crm", "pull", "hub", HUB_TOKEN=TOKEN + "x")
+    refused = weft(crm_home, "crm", "pull", "hub", HUB_TOKEN=TOKEN + "x")
     assert (refused.returncode, "answered 401" in refused.stdout) == (2, True)
-    platform = build_platform(home=home)
+    platform = build_platform(home=crm_home)
     status = status_json(read_status(platform))
     assert "answered 401" in json.loads(status)["crm_pulls"][0]["problem"]
     assert "answered 401" in str(next(_problems(read_status(platform))))
     everything = status + "".join(each.stdout + each.stderr for each in (pulled, listed, refused))
     assert TOKEN not in everything
-    assert TOKEN.encode() not in b"".join(path.read_bytes() for path in home.rglob("*") if path.is_file())
+    assert TOKEN.encode() not in b"".join(path.read_bytes() for path in crm_home.rglob("*") if path.is_file())
 
 
-def test_what_is_not_configured_is_one_sentence(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    platform = build_platform(home=home)
+def test_what_is_not_configured_is_one_sentence(crm_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    platform = build_platform(home=crm_home)
     with pytest.raises(PullError, match="has no source 'nobody'; it has hub"):
         source_named(platform.settings, "nobody")
     monkeypatch.delenv("HUB_TOKEN")
     assert "HUB_TOKEN" in (pull_source(platform, source_named(platform.settings, "hub")).problem or "")
 
 
-def test_while_the_vendor_wants_rest_no_request_goes_out(home: Path, hubspot: HubSpot) -> None:
-    platform, clock = build_platform(home=home), hubspot.clock
+def test_while_the_vendor_wants_rest_no_request_goes_out(crm_home: Path, hubspot: HubSpot) -> None:
+    platform, clock = build_platform(home=crm_home), hubspot.clock
     source = source_named(platform.settings, "hub")
     hubspot.faults = [Reply(429, {}, {"Retry-After": "5000"})]
     assert pull_source(platform, source, clock=clock.clock).is_later
@@ -129,15 +129,15 @@ def test_while_the_vendor_wants_rest_no_request_goes_out(home: Path, hubspot: Hu
     assert hubspot.called_while_told_to_wait == 0
 
 
-def test_one_pull_of_a_source_at_a_time(home: Path, hubspot: HubSpot) -> None:
-    platform = build_platform(home=home)
-    (home / "crm").mkdir()
-    with FileLock(home / "crm" / "hub.lock"), pytest.raises(PullError, match="is being pulled right now"):
+def test_one_pull_of_a_source_at_a_time(crm_home: Path, hubspot: HubSpot) -> None:
+    platform = build_platform(home=crm_home)
+    (crm_home / "crm").mkdir()
+    with FileLock(crm_home / "crm" / "hub.lock"), pytest.raises(PullError, match="is being pulled right now"):
         pull_source(platform, source_named(platform.settings, "hub"))
 
 
-def test_from_the_start_lands_nothing_twice(home: Path, hubspot: HubSpot) -> None:
-    platform = build_platform(home=home)
+def test_from_the_start_lands_nothing_twice(crm_home: Path, hubspot: HubSpot) -> None:
+    platform = build_platform(home=crm_home)
     source = source_named(platform.settings, "hub")
     assert pull_source(platform, source).pulled.contacts == 250
     assert pull_source(platform, source).pulled.contacts == 0
@@ -146,35 +146,35 @@ def test_from_the_start_lands_nothing_twice(home: Path, hubspot: HubSpot) -> Non
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "169.254.169.254", "2130706433"])
-def test_a_private_address_is_refused_before_a_connection(home: Path, host: str) -> None:
-    configure(home, f"{{name: inner, kind: hubspot, secret: HUB_TOKEN, url: 'https://{host}'}}")
-    platform = build_platform(home=home)
+def test_a_private_address_is_refused_before_a_connection(crm_home: Path, host: str) -> None:
+    configure(crm_home, f"{{name: inner, kind: hubspot, secret: HUB_TOKEN, url: 'https://{host}'}}")
+    platform = build_platform(home=crm_home)
     report = pull_source(platform, source_named(platform.settings, "inner"))
     assert report.problem == "inner leads to a private address; set allow_private_address in crm.yml if you want that."
 
 
-def test_an_inbox_that_cannot_be_written_is_one_sentence_and_moves_no_cursor(home: Path, hubspot: HubSpot) -> None:
-    (home / "inbox").mkdir()
-    (home / "inbox" / "crm_contacts").write_text("in the way")
-    platform = build_platform(home=home)
+def test_an_inbox_that_cannot_be_written_is_one_sentence_and_moves_no_cursor(crm_home: Path, hubspot: HubSpot) -> None:
+    (crm_home / "inbox").mkdir()
+    (crm_home / "inbox" / "crm_contacts").write_text("in the way")
+    platform = build_platform(home=crm_home)
     report = pull_source(platform, source_named(platform.settings, "hub"))
     assert report.problem and report.problem.startswith("hub: the inbox cannot be written")
     assert platform.state.crm.cursor("hub", "hubspot") == {}
 
 
-def test_a_source_that_fails_holds_up_no_other_and_fails_the_asset(home: Path, hubspot: HubSpot) -> None:
+def test_a_source_that_fails_holds_up_no_other_and_fails_the_asset(crm_home: Path, hubspot: HubSpot) -> None:
     from orchestration.assets.crm import crm_contacts
 
     url = hubspot.url  # type: ignore[attr-defined]
     second = f"{{name: hub, kind: hubspot, secret: HUB_TOKEN, url: '{url}', allow_private_address: true}}"
-    platform = build_platform(home=home)
-    configure(home, "{name: broken, kind: hubspot, secret: NOT_SET}", second)
+    platform = build_platform(home=crm_home)
+    configure(crm_home, "{name: broken, kind: hubspot, secret: NOT_SET}", second)
     result = dg.materialize([crm_contacts], resources={"platform": platform}, raise_on_error=False)
     assert not result.success
     assert len(landed(platform)) == 250
-    configure(home, second)
+    configure(crm_home, second)
     assert dg.materialize([crm_contacts], resources={"platform": platform}).success
-    (home / "crm.yml").unlink()
+    (crm_home / "crm.yml").unlink()
     assert dg.materialize([crm_contacts], resources={"platform": platform}).success
 
 

@@ -24,6 +24,11 @@ function el(tag, attributes, ...children) {
 const field = (name, label, attributes) => el("label", {}, label, el("input", { name, id: name, ...attributes }));
 const show = (...children) => $("main").replaceChildren(...children.filter((child) => child !== null));
 
+/** A product's name as it is shown: a number stays on the line of its unit. */
+const shown_name = (product) => product.name.replace(/(\d) (?=\S+$)/, "$1\u00a0");
+const shelf = (category) => category.split(" > ").pop();
+const of_category = (category) => "/?category=" + encodeURIComponent(category);
+
 /** Leaves for another page of the shop a moment later: nothing has to be waited for, the tracker keeps what was not sent yet. */
 const go = (address) => location.assign(address);
 
@@ -101,8 +106,8 @@ function sign_out() {
 // ---- pages
 const card = (product, position) => el("a", { class: "card", href: "/product/" + product.id, "data-product": product.id, onclick: () => tell("track", "Product Clicked", { ...product_facts(product), currency: CURRENCY, position }) },
   drawing(product.picture),
-  el("div", { class: "words" }, el("div", { class: "row" }, el("span", { class: "name" }, product.name), el("span", { class: "price" }, money(product.price))),
-    el("span", { class: "soft small" }, product.category.split(" > ")[1])));
+  el("div", { class: "words" }, el("div", { class: "row" }, el("span", { class: "name" }, shown_name(product)), el("span", { class: "price" }, money(product.price))),
+    el("span", { class: "soft small" }, shelf(product.category))));
 
 function list_page() {
   const wanted = new URLSearchParams(location.search);
@@ -112,9 +117,9 @@ function list_page() {
   const categories = [...new Set(products.map((product) => product.category))];
   const chip = (label, address, on) => el("a", { href: address, class: on ? "on" : "" }, label);
   show(
-    el("div", { class: "hero" }, el("h1", {}, query ? `Results for “${query}”` : "Things worth keeping"), el("p", { class: "soft" }, query ? `${shown.length} of ${products.length} products` : "Good tools for the kitchen, warm light, soft wool, and something hot to drink.")),
-    el("div", { class: "chips" }, chip("Everything", "/", !category && !query), ...categories.map((name) => chip(name.split(" > ")[1], "/?category=" + encodeURIComponent(name), name === category))),
-    el("div", { class: "grid" }, ...shown.map((product, i) => card(product, i + 1))),
+    el("div", { class: "hero" }, el("h1", {}, query ? `Results for “${query}”` : category ? shelf(category) : "Things worth keeping"), el("p", { class: "soft" }, query || category ? `${shown.length} of ${products.length} products` : "Good tools for the kitchen, warm light, soft wool, and something hot to drink.")),
+    el("div", { class: "chips" }, chip("Everything", "/", !category && !query), ...categories.map((name) => chip(shelf(name), of_category(name), name === category))),
+    shown.length ? el("div", { class: "grid" }, ...shown.map((product, i) => card(product, i + 1))) : el("a", { class: "button", href: "/" }, "Look at everything"),
   );
   if (query) tell("track", "Products Searched", { query });
   else tell("track", "Product List Viewed", { list_id: category || "everything", ...(category ? { category } : {}), products: shown.map((product, i) => ({ ...product_facts(product), position: i + 1 })) });
@@ -126,7 +131,7 @@ function product_page(id) {
   document.title = product.name + " · Loom & Larder";
   const added = el("p", { class: "note small", hidden: true }, "In your cart. ", el("a", { href: "/cart" }, "Look at it →"));
   show(el("div", { class: "product" }, drawing(product.picture),
-    el("div", {}, el("p", { class: "soft small" }, product.category), el("h1", {}, product.name), el("p", { class: "price" }, money(product.price)), el("p", {}, product.about), added,
+    el("div", {}, el("p", { class: "soft small crumbs" }, el("a", { href: "/" }, "Everything"), " › ", el("a", { href: of_category(product.category) }, shelf(product.category))), el("h1", {}, shown_name(product)), el("p", { class: "price" }, money(product.price)), el("p", {}, product.about), added,
       el("div", { class: "buttons" }, el("button", { type: "button", id: "add", onclick: () => { put_into_cart(id, 1); added.hidden = false; } }, "Add to cart")),
       el("p", { class: "soft small", style: "margin-top:1rem" }, `With tax; shipping ${money(SHIPPING)}, free from ${money(FREE_SHIPPING_FROM)}.`))));
   tell("track", "Product Viewed", { ...product_facts(product), currency: CURRENCY, url: location.origin + location.pathname });
@@ -143,7 +148,7 @@ const empty_cart = () => show(el("div", { class: "panel narrow" }, el("h1", {}, 
 function cart_page(is_first) {
   if (!cart.lines.length) return empty_cart();
   const line = ({ id, quantity }) => el("div", { class: "line" }, drawing(by_id[id].picture),
-    el("div", {}, el("a", { href: "/product/" + id }, by_id[id].name), el("div", { class: "soft small" }, `${quantity} × ${money(by_id[id].price)}  `, el("button", { type: "button", class: "link", "data-remove": id, onclick: () => { put_into_cart(id, -quantity); cart_page(); } }, "remove"))),
+    el("div", {}, el("a", { href: "/product/" + id }, shown_name(by_id[id])), el("div", { class: "soft small" }, `${quantity} × ${money(by_id[id].price)}  `, el("button", { type: "button", class: "link", "data-remove": id, onclick: () => { put_into_cart(id, -quantity); cart_page(); } }, "remove"))),
     el("span", { class: "price" }, money(by_id[id].price * quantity)));
   const coupon = el("form", { onsubmit: (event) => { event.preventDefault(); enter_coupon(event.target.coupon.value.trim().toUpperCase()); } },
     field("coupon", "Coupon (try WELCOME10)", { autocomplete: "off", value: cart.coupon || "" }));
@@ -169,7 +174,7 @@ function checkout_page() {
     el("button", { class: "wide", type: "submit" }, "Order for " + money(amounts().total)),
     el("p", { class: "soft small", style: "margin-top:.8rem" }, "It is a demo: no card, no parcel."));
   show(el("h1", {}, "Checkout"), el("div", { class: "columns" }, form, el("div", { class: "panel" }, el("h2", {}, "Your order"),
-    ...cart.lines.map(({ id, quantity }) => el("div", { class: "row sum" }, el("span", {}, `${quantity} × ${by_id[id].name}`), el("span", { class: "price" }, money(by_id[id].price * quantity)))), el("hr", {}), ...sums())));
+    ...cart.lines.map(({ id, quantity }) => el("div", { class: "row sum" }, el("span", {}, `${quantity} × ${shown_name(by_id[id])}`), el("span", { class: "price" }, money(by_id[id].price * quantity)))), el("hr", {}), ...sums())));
   tell("track", "Checkout Started", { cart_id: cart.id, ...order_facts() });
 }
 function order_facts() {

@@ -15,6 +15,7 @@ KEY = "wk_shop_0123456789"
 UPLOAD_KEY = "wk_upload_0123456789"
 REVOKED_KEY = "wk_revoked_0123456789"
 SLOW_KEY = "wk_slow_0123456789"
+SECRET = "whsec_shop_0123456789"
 
 
 @dataclass

@@ -45,12 +45,20 @@ class Served:
 
 @contextmanager
 def serving(
-    folder: Path, *, rules: dict[str, float] = RULES, append_seconds: float = 0.0, log_url: str = ""
+    folder: Path,
+    *,
+    rules: dict[str, float] = RULES,
+    append_seconds: float = 0.0,
+    log_url: str = "",
+    uploads: Path | None = None,
 ) -> Iterator[Served]:
     log = folder / "collector.log"
     with log.open("w", encoding="utf-8") as stderr:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.ingestion.collector.served", json.dumps(rules), str(append_seconds), log_url],
+            [
+                *(sys.executable, "-m", "tests.ingestion.collector.served"),
+                *(json.dumps(rules), str(append_seconds), log_url, str(uploads or "")),
+            ],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=stderr,
@@ -216,7 +224,7 @@ def test_headers_that_are_not_ascii_are_no_mistake_of_ours(served: Served) -> No
 def test_an_answer_to_a_body_that_is_too_large_can_be_read(served: Served) -> None:
     """A connection that is closed under a sender who is still sending shows it a reset instead of the refusal."""
     with httpx.Client(base_url=f"http://127.0.0.1:{served.port}") as client:
-        for size in (500_001, 4_000_000):
+        for size in ((500 << 10) + 1, 4_000_000):
             answer = client.post("/v1/batch", content=b"x" * size, auth=(KEY, ""))
             assert (answer.status_code, answer.json()["code"]) == (400, "too_large")
 

@@ -1,216 +1,125 @@
-"""Ten thousand hostile requests, made from a seed: no mistake of ours, bounded memory, nothing personal in an answer or a log line."""
+"""Ten thousand hostile requests over sockets: no mistake of ours, bounded memory, nothing personal in an answer or a log line."""
 
 import asyncio
-import base64
-import gzip
 import json
-import logging
-import os
 import random
+import re
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import httpx
-import pytest
 
-from ingestion.collector.app import create_app
-from ingestion.collector.settings import CollectorSettings
-from ingestion.event_log import Received
-from tests.ingestion.collector.senders import KEY, Keys, MemoryLog
+from tests.ingestion.collector.hostile_requests import CANARIES, ID, Hostile, giants, hostile
+from tests.ingestion.collector.senders import KEY, SECRET, UPLOAD_KEY
+from tests.ingestion.collector.test_connections import RULES, serving
 
-REQUESTS = 10_500
-CANARIES = ("canary@example.com", "+4915112345678", "tok_live_canary_9f8e7d")
-PATHS = [
-    f"/v1/{call}" for call in ("identify", "track", "page", "screen", "group", "alias", "i", "t", "p", "s", "g", "a")
-]
-PATHS += [
-    "/v1/batch",
-    "/v1/b",
-    "/v1/import",
-    "/beacon/v1/batch",
-    "/com.snowplowanalytics.snowplow/tp2",
-    "/identify",
-    "/track",
-]
-GETS = ["/pixel/v1/track", "/v1/pixel/page", "/i", "/health", "/ready", "/metrics", "/openapi.json", "/nope"]
-ATOMS = [
-    b"null", b"true", b"NaN", b"Infinity", b"-Infinity", b"1e999", b"-0", b"9" * 5_000, b"-" + b"9" * 400, b"9223372036854775808",
-    b"01", b"1.", b".5", b"0x1", b'""', b'"\\u0000"', b'"\\ud800"', b'"\\udc00\\ud800"', b'"\xff\xfe"', b'"\xc0\xaf"', b'"\xed\xa0\x80"',
-    b'"\x00"', b'"\n"', b'"\\x"', b'"\\u12"', b'"open', b"'single'", b"{}", b"[]", b"{,}", b"[1,]", b'{"a" 1}', b"{a:1}", b"/* */ 1",
-    b'"' + b"\xe2\x80\xae" + b'"', b'"=cmd|calc"', b'"\r\nX-Injected: 1"', b'"\x1b[31m"', b'"${jndi:ldap://x}"',
-    b'"\'; drop table events; --"',
-]  # fmt: skip
-MEMBERS = [
-    b"type",
-    b"event",
-    b"userId",
-    b"anonymousId",
-    b"messageId",
-    b"properties",
-    b"traits",
-    b"context",
-    b"batch",
-    b"data",
-    b"writeKey",
-]
-MEMBERS += [b"timestamp", b"sentAt", b"__proto__", b"event_type", b"", b"\xff", b"a" * 300]
-HEADERS = [
-    (b"content-type", b"application/json; charset=utf-16"),
-    (b"content-type", b"multipart/form-data; boundary="),
-    (b"content-type", b"\xff"),
-    (b"content-encoding", b"gzip"),
-    (b"content-encoding", b"br"),
-    (b"content-encoding", b"gzip\xff"),
-    (b"content-length", b"-1"),
-    (b"content-length", b"99999999999999999999999999"),
-    (b"content-length", b"\xb2"),
-    (b"authorization", b"Basic \xff\xfe"),
-    (b"authorization", b"Basic " + base64.b64encode(b"\xff:\xff")),
-    (b"authorization", b"Basic " + base64.b64encode(CANARIES[2].encode())),
-    (b"authorization", b"Bearer " + CANARIES[2].encode()),
-    (b"authorization", b"B" * 60_000),
-    (b"user-agent", b"\xe9\x00\x1b[31m " + CANARIES[0].encode()),
-    (b"origin", b"https://" + CANARIES[0].encode()),
-    (b"access-control-request-headers", CANARIES[1].encode()),
-    (b"x-forwarded-for", b"\xff, " + CANARIES[0].encode()),
-    (b"host", b"\xff"),
-    (b"x-request-id", CANARIES[2].encode()),
-    (b"cookie", CANARIES[2].encode()),
-    (b"expect", b"100-continue"),
-]
-KEY_HEADER = (b"authorization", b"Basic " + base64.b64encode(KEY.encode()))
+REQUESTS = 10_000
+CONNECTIONS = 16
+PATIENCE = 20.0
+SECRETS = tuple(secret.encode() for secret in (*CANARIES, KEY, UPLOAD_KEY, SECRET))
+STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) ")
+LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
 
 
-def value(chance: random.Random, depth: int) -> bytes:
-    kind = chance.random()
-    if depth <= 0 or kind < 0.5:
-        return chance.choice([*ATOMS, *(json.dumps(canary).encode() for canary in CANARIES)])
-    if kind < 0.6:
-        return b"[" + b",".join(value(chance, depth - 1) for _ in range(chance.randrange(4))) + b"]"
-    return event(chance, depth - 1)
-
-
-def event(chance: random.Random, depth: int) -> bytes:
-    members = [b'"%b": %b' % (chance.choice(MEMBERS), value(chance, depth)) for _ in range(chance.randrange(5))]
-    return b"{" + b", ".join(members * chance.choice([1, 1, 2])) + b"}"
-
-
-def body(chance: random.Random) -> bytes:
-    kind = chance.random()
-    if kind < 0.55:
-        made = event(chance, 3)
-    elif kind < 0.8:
-        made = b'{"%b": [%b]}' % (
-            chance.choice([b"batch", b"data"]),
-            b",".join(value(chance, 2) for _ in range(chance.randrange(6))),
-        )
-    elif kind < 0.9:
-        made = chance.choice(ATOMS)
-    elif kind < 0.97:
-        made = chance.randbytes(chance.randrange(200))
-    else:
-        depth = chance.choice([600, 1_100, 15_000, 100_000])
-        made = b'{"batch": [' * 1 + chance.choice([b"[", b'{"a":']) * depth
-    if chance.random() < 0.15:
-        made = chance.choice(
-            [b"\xef\xbb\xbf" + made, made + b"}", made[: len(made) // 2], made.decode("latin-1").encode("utf-16")]
-        )
-    if chance.random() < 0.1:
-        made = gzip.compress(made, 1, mtime=0)
-        made = chance.choice([made, made[:-3], made * 2, made + b"x"])
-    return made
-
-
-def hostile(chance: random.Random) -> dict[str, Any]:
-    headers = [chance.choice(HEADERS) for _ in range(chance.randrange(3))]
-    if chance.random() < 0.6:
-        headers.insert(0, KEY_HEADER)
-    query = chance.choice([b"", b"", b"verbose=x", b"writeKey=" + KEY.encode(), b"writeKey=" + CANARIES[2].encode()])
-    if chance.random() < 0.25:
-        data = base64.b64encode(body(chance))[:20_000]
-        query += b"&data=" + data + b"&email=" + CANARIES[0].encode() + b"&%ff;=%00&a" * chance.randrange(30)
-    is_get = chance.random() < 0.2
-    path = chance.choice(GETS if is_get else PATHS)
-    method = "GET" if is_get else chance.choice(["POST"] * 20 + ["PUT", "OPTIONS", "HEAD", "GET", "TRACE"])
-    return {
-        "method": method,
-        "path": path,
-        "query": query,
-        "headers": headers,
-        "content": b"" if is_get else body(chance),
-    }
-
-
-def giants() -> list[dict[str, Any]]:
-    """A few that are large: a million members, bombs, a body without end."""
-    keys = b"{" + b",".join(b'"%d":1' % number for number in range(1_000_000)) + b"}"
-    bodies = [
-        keys,
-        b'{"batch":[' + b"0," * 249_000 + b"0]}",
-        b"[" * 499_000,
-        b'{"a":"' + b"\\ud800" * 80_000 + b'"}',
-        b'{"a":' + b"9" * 490_000 + b"}",
-    ]
-    made = []
-    for content in bodies:
-        for path in ("/v1/batch", "/v1/track", "/com.snowplowanalytics.snowplow/tp2"):
-            plain = {"method": "POST", "path": path, "query": b"", "headers": [KEY_HEADER], "content": content}
-            packed = gzip.compress(content, 1, mtime=0)
-            made += [plain, plain | {"content": packed, "headers": [KEY_HEADER, (b"content-encoding", b"gzip")]}]
-    return made
-
-
-def memory_bytes() -> int:
-    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-class ForgettingLog(MemoryLog):
-    """Counts by status only: what it keeps would look like memory of the collector."""
-
-    async def append(self, received: Received) -> str:
-        assert all(isinstance(fact, str) and "\x00" not in fact for fact in received.facts.values())
-        assert KEY not in str(received.facts)
-        return "1-0"
-
-
-async def ask(transport: httpx.ASGITransport, request: dict[str, Any]) -> httpx.Response:
-    url = httpx.URL("http://collector" + request["path"], query=request["query"])
-    made = httpx.Request(
-        request["method"], url, headers=[(b"host", b"x"), *request["headers"]], content=request["content"]
-    )
-    made.stream = httpx.ByteStream(request["content"])
-    response = await transport.handle_async_request(made)
-    await response.aread()
-    return response
-
-
-def test_ten_thousand_hostile_requests(caplog: pytest.LogCaptureFixture) -> None:
+def ten_thousand() -> list[Hostile]:
+    """Requests that differ from each other, the large ones among them."""
     chance = random.Random(20_260_101)
-    requests = [hostile(chance) for _ in range(REQUESTS)] + giants()
-    settings = CollectorSettings(keys=Keys(), snowplow_source="snowplow", is_access_logged=True)
-    transport = httpx.ASGITransport(create_app(settings, ForgettingLog()), raise_app_exceptions=True)
-    statuses: Counter[int] = Counter()
-    before = memory_bytes()
+    made = {each.sent: each for each in giants()}
+    while len(made) < REQUESTS:
+        each = hostile(chance)
+        made[each.sent] = each
+    shuffled = list(made.values())
+    chance.shuffle(shuffled)
+    return shuffled
 
-    async def all_of_them() -> None:
+
+class Sender:
+    """One connection after the other; every answer is looked at."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self.statuses: Counter[int] = Counter()
+
+    async def send(self, requests: list[Hostile]) -> None:
+        """Send requests, on the same connection as long as it is kept open."""
+        reader: asyncio.StreamReader | None = None
         for request in requests:
-            response = await ask(transport, request)
-            statuses[response.status_code] += 1
-            shown = response.text + str(response.headers)
-            assert response.status_code < 500, request["path"]
-            assert not any(canary in shown for canary in CANARIES), request["path"]
-            assert "x-injected" not in response.headers
+            if reader is None:
+                reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+            writer.write(request.sent)
+            try:
+                async with asyncio.timeout(PATIENCE):
+                    is_open = await self._answered(reader, request)
+            except TimeoutError:
+                raise AssertionError(f"no answer to {request.sent[:300]!r}") from None
+            if not is_open:
+                writer.close()
+                reader = None
+        if reader is not None:
+            writer.close()
 
-    with caplog.at_level(logging.DEBUG, logger="weft"):
+    async def _answered(self, reader: asyncio.StreamReader, request: Hostile) -> bool:
+        """Read one answer; whether the connection can be used on."""
+        try:
+            head = await reader.readuntil(b"\r\n\r\n")
+            if head.startswith(b"HTTP/1.1 100"):
+                head = await reader.readuntil(b"\r\n\r\n")
+            length = LENGTH.search(head)
+            has_body = request.method != "HEAD" and length is not None
+            content = await reader.readexactly(int(length[1])) if has_body and length else b""
+        except ConnectionError:
+            assert not request.is_framed, "a reset instead of an answer"
+            return False
+        status = STATUS.match(head)
+        assert status, head
+        self.statuses[int(status[1])] += 1
+        assert int(status[1]) < 500, (request.sent[:300], head, content)
+        assert b"x-injected" not in head
+        assert not [secret for secret in SECRETS if secret in head + content], (request.sent[:300], head, content)
+        return request.is_framed and b"connection: close" not in head
+
+
+def test_ten_thousand_hostile_requests(tmp_path: Path) -> None:
+    requests = ten_thousand()
+    assert len({request.sent for request in requests}) == REQUESTS
+    with serving(tmp_path, rules=RULES | {"receive_seconds": 10.0}, uploads=tmp_path / "uploads") as served:
+        senders = [Sender(served.port) for _ in range(CONNECTIONS)]
+
+        async def all_of_them() -> None:
+            shares = [requests[number::CONNECTIONS] for number in range(CONNECTIONS)]
+            await asyncio.gather(*(sender.send(share) for sender, share in zip(senders, shares, strict=True)))
+
+        before = served.memory_bytes()
         asyncio.run(all_of_them())
-    assert memory_bytes() - before < 50_000_000
-    assert statuses[200] > 1_000 < statuses[400], "both what is taken and what is refused"
-    assert {401, 405, 413, 415} <= set(statuses)
-    for record in caplog.records:
-        line = record.getMessage()
-        assert record.levelno < logging.ERROR, line
-        assert not any(canary in line for canary in (*CANARIES, KEY))
-        assert "\n" not in line
-        if record.name == "weft.collector.access":
-            assert set(json.loads(line)) <= {"request", "route", "status", "ms", "refused"}
+        grown = served.memory_bytes() - before
+        described = set(httpx.get(f"http://127.0.0.1:{served.port}/openapi.json").json()["paths"])
+    statuses = sum((sender.statuses for sender in senders), Counter())
+    assert statuses[200] > 500 < statuses[400], "both what is taken and what is refused"
+    assert {401, 404, 405, 409, 413, 415, 431} <= set(statuses)
+    assert grown < 40_000_000
+    check_lines(served.log, described)
+    check_files(tmp_path)
+
+
+def check_files(folder: Path) -> None:
+    """Uploads lie where they belong, under names that hold nothing of what the sender called them but letters."""
+    files = {str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir()}
+    names = re.compile(
+        rf"collector\.log|uploads/spool/(\.[a-z]+|\.?[0-9a-f]{{32}}\.[a-z.]+)|uploads/inbox/segment/upload-{ID}-[\w.-]+"
+    )
+    assert not [file for file in files if not names.fullmatch(file)]
+
+
+def check_lines(log: Path, described: set[str]) -> None:
+    """Every line of the log is one of ours, in JSON where it is of the access log, and shows nothing of a request; every route is named."""
+    routes: Counter[str] = Counter()
+    content = log.read_bytes()
+    assert not [secret for secret in SECRETS if secret in content]
+    for line in content.decode("ascii").splitlines():
+        level, name, message = line.split(":", 2)
+        assert level == "INFO", line
+        if name == "weft.collector.access":
+            shown = json.loads(message)
+            assert set(shown) <= {"request", "route", "status", "ms", "refused"}
+            routes[shown["route"]] += 1
+    assert set(routes) >= described | {"other"}

@@ -8,7 +8,7 @@ import logging
 import pytest
 
 from ingestion.collector.app import create_app
-from ingestion.collector.settings import CollectorSettings, KeyFacts, Limits
+from ingestion.collector.settings import CollectorSettings, KeyFacts, KeysUnreadableError, Limits
 from ingestion.event_log import LogError, LogFullError, LogUnavailableError, UnsafeLogError
 from tests.ingestion.collector.senders import KEY, REVOKED_KEY, SLOW_KEY, UPLOAD_KEY, Client, Keys, MemoryLog
 
@@ -105,6 +105,21 @@ def test_the_key_ring_is_never_shown_a_key() -> None:
     assert KEY not in str(seen)
 
 
+def test_keys_that_cannot_be_looked_up_make_senders_wait_and_are_asked_for_again(log: MemoryLog) -> None:
+    class Ring(Keys):
+        async def source_of(self, key_hash_: str) -> KeyFacts | None:
+            found = await super().source_of(key_hash_)
+            if self.asked == 1:
+                raise KeysUnreadableError
+            return found
+
+    client = Client(create_app(CollectorSettings(keys=Ring()), log))
+    answers = [client.post("/v1/track", content=EVENT, headers=basic(KEY)) for _ in range(2)]
+    client.close()
+    assert [answer.status_code for answer in answers] == [503, 200]
+    assert (answers[0].json()["code"], answers[0].headers["retry-after"]) == ("keys_unreadable", "5")
+
+
 def test_a_source_above_its_limit_waits_and_others_do_not(client: Client, log: MemoryLog) -> None:
     batch = json.dumps({"batch": [{}] * 30}).encode()
     assert client.post("/v1/batch", content=batch, headers=basic(SLOW_KEY)).status_code == 200, "a batch is never cut"
@@ -129,7 +144,7 @@ def batch_of(size: int, event: bytes = sized(20_000)) -> bytes:
     return body
 
 
-@pytest.mark.parametrize(("size", "status"), [(31_999, 200), (32_000, 200), (32_001, 400), (50_000, 400)])
+@pytest.mark.parametrize(("size", "status"), [(32_767, 200), (32_768, 200), (32_769, 400), (50_000, 400)])
 @pytest.mark.parametrize("is_compressed", [False, True])
 def test_an_event_may_have_32_kilobytes(
     client: Client, log: MemoryLog, size: int, status: int, is_compressed: bool
@@ -142,14 +157,20 @@ def test_an_event_may_have_32_kilobytes(
     assert len(log.entries) == (2 if status == 200 else 0)
 
 
-@pytest.mark.parametrize(("size", "status"), [(31_999, 200), (32_000, 200), (32_001, 400)])
-def test_also_as_one_of_a_batch(client: Client, log: MemoryLog, size: int, status: int) -> None:
-    body = b'{"batch": [%b, %b]}' % (EVENT, sized(size))
-    assert client.post("/v1/batch", content=body, headers=basic(KEY)).status_code == status
-    assert len(log.entries) == (status == 200)
+@pytest.mark.parametrize(("size", "is_taken"), [(32_768, True), (32_769, False)])
+def test_in_a_batch_a_larger_one_alone_is_put_aside(client: Client, log: MemoryLog, size: int, is_taken: bool) -> None:
+    event = b'{"type": "identify", ' + sized(size - len(b'"type": "identify", '))[1:]
+    body = b'{"batch": [%b, %b]}' % (event, sized(100).replace(b"{", b'{"type": "identify", '))
+    answer = client.post("/v1/batch?verbose=1", content=body, headers=basic(KEY))
+    assert answer.status_code == 200
+    assert [(result["ok"], result.get("reason")) for result in answer.json()["results"]] == [
+        (is_taken, None if is_taken else "oversize"), (True, None),
+    ]  # fmt: skip
+    [entry] = log.entries
+    assert entry.body == body
 
 
-@pytest.mark.parametrize(("size", "status"), [(499_999, 200), (500_000, 200), (500_001, 400)])
+@pytest.mark.parametrize(("size", "status"), [(511_999, 200), (512_000, 200), (512_001, 400)])
 @pytest.mark.parametrize("is_compressed", [False, True])
 def test_a_batch_may_have_500_kilobytes(
     client: Client, log: MemoryLog, size: int, status: int, is_compressed: bool

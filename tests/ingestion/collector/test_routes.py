@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from ingestion.tracker import tracker_source
 from tests.ingestion.collector.senders import KEY, Client, MemoryLog
 
 AUTH = (KEY, "")
@@ -207,17 +208,21 @@ COLLECTING = ["/v1/batch", "/v1/t", "/beacon/v1/batch", "/identify", "/com.snowp
 @pytest.mark.parametrize("path", COLLECTING)
 @pytest.mark.parametrize("origin", ["https://shop.example", "http://localhost:3000", "null"])
 def test_pages_of_any_site_may_send(client: Client, path: str, origin: str) -> None:
-    asks = {"access-control-request-method": "POST", "access-control-request-headers": "authorization,content-type"}
+    asks = {
+        "access-control-request-method": "POST",
+        "access-control-request-headers": "authorization,content-type,x-b3-traceid",
+    }
     allowed = client.request("OPTIONS", path, headers={"origin": origin, **asks})
     assert allowed.status_code == 204
     assert allowed.headers["access-control-allow-origin"] == origin
     assert allowed.headers["access-control-allow-credentials"] == "true"
     assert allowed.headers["access-control-allow-methods"] == "POST"
-    assert allowed.headers["access-control-allow-headers"] == "authorization,content-type"
+    assert allowed.headers["access-control-allow-headers"] == "authorization,content-type,x-b3-traceid"
     assert allowed.headers["access-control-max-age"] == "900"
     answer = client.post(path, content=b"{", headers={"origin": origin})
     assert answer.status_code == 400
     assert answer.headers["access-control-allow-origin"] == origin, "a page reads a refusal too"
+    assert answer.headers["access-control-expose-headers"] == "retry-after, x-ratelimit-reset, x-request-id"
     assert answer.headers["vary"] == "origin"
 
 
@@ -254,3 +259,16 @@ def test_verbose_says_of_each_event_what_the_normaliser_will_make_of_it(client: 
     single = client.post("/v1/track?verbose=1", json={"userId": "u"}, auth=AUTH)
     assert single.json()["results"][0]["reason"] == "missing_event_name"
     assert len(log.entries) == 2
+
+
+def test_the_tracker_is_served_with_an_hour_in_caches_and_not_sent_again_to_who_has_it(client: Client) -> None:
+    script = client.get("/weft.js", headers={"origin": "https://shop.example"})
+    assert (script.status_code, script.content) == (200, tracker_source())
+    assert script.headers["content-type"] == "text/javascript; charset=utf-8"
+    assert "max-age=3600" in script.headers["cache-control"]
+    assert script.headers["access-control-allow-origin"] == "https://shop.example"
+    etag = script.headers["etag"]
+    for known in (etag, f'"old", W/{etag}', "*"):
+        again = client.get("/weft.js", headers={"if-none-match": known})
+        assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", etag)
+    assert client.get("/weft.js", headers={"if-none-match": '"old"'}).status_code == 200

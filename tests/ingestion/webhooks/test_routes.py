@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from ingestion.collector.app import create_app
-from ingestion.collector.settings import CollectorSettings
+from ingestion.collector.settings import CollectorSettings, Limits
 from ingestion.event_log import LogFullError, LogUnavailableError
 from tests.ingestion.collector.senders import KEY, Client, Keys, MemoryLog
 from tests.ingestion.webhooks.payloads import (
@@ -115,6 +115,14 @@ def test_a_host_that_is_none_is_no_mistake_of_ours(client: Client, log: MemoryLo
     for host in ("[", "[::1", "a:b:c", ":99999", ""):
         assert client.post(TWILIO_PATH, content=body, headers=headers | {"host": host}).status_code in (400, 401)
     assert log.entries == []
+
+
+def test_webhooks_count_as_events_and_are_never_asked_to_wait(log: MemoryLog) -> None:
+    settings = CollectorSettings(keys=Keys(), webhook_secrets=SECRETS, limits=Limits(events_per_second=1))
+    limited = Client(create_app(settings, log))
+    body, headers = twilio_request(TWILIO_URL, INBOUND)
+    assert [limited.post(TWILIO_PATH, content=body, headers=headers).status_code for _ in range(4)] == [200] * 4
+    limited.close()
 
 
 def test_a_topic_that_its_body_does_not_fit_is_refused_and_changes_nothing(client: Client, log: MemoryLog) -> None:
