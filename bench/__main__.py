@@ -16,6 +16,7 @@ from bench import (
     identity_quality,
     landing,
     normaliser,
+    normaliser_latency,
     online_retail,
     publish,
     scoring,
@@ -45,6 +46,7 @@ BENCHMARKS = {
     "publish": Benchmark(publish.COMPARISON.run, 50_000),
     "collector": Benchmark(collector.run, 5),
     "normaliser": Benchmark(normaliser.COMPARISON.run, 100_000),
+    "normaliser_latency": Benchmark(normaliser_latency.run, 5),
     "scoring": Benchmark(scoring.COMPARISON.run, 200_000),
     "whole_pass": Benchmark(whole_pass.run, 200_000, repeats=1),
 }

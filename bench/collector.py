@@ -24,7 +24,7 @@ import hiredis
 import redis
 
 from activation.embedded_redis import EmbeddedRedis
-from bench.collector_routes import ROUTE, WRITE_KEY
+from bench.collector_routes import ROUTE
 from bench.comparison import Ratio, markdown_table, spread
 from bench.harness import ROOT, BenchError, Facts, Measurement, Run, measure, workspace
 from ingestion.event_log import Received
@@ -72,7 +72,7 @@ class Load:
 def run(size: int, repeats: int) -> str:
     """Measure `size` seconds of load for each contender and size of batch; gives the result as Markdown."""
     if shutil.which("wrk") is None:
-        raise BenchError("wrk is not installed, and nothing else makes so much load; `apt-get install wrk` brings it.")
+        return "### Collector\n\nSkipped: wrk is not installed, and nothing else here makes so much load (`apt-get install wrk`)."
     measured: dict[int, dict[str, list[Measurement]]] = {events: {name: [] for name in WORK} for events in BATCHES}
     with workspace() as inputs:
         for events in BATCHES:
@@ -88,7 +88,7 @@ def run(size: int, repeats: int) -> str:
                     )
     lines = ["### Collector", "", f"{size} s of load for each, n = {repeats}. {NOTE}"]
     for events, runs in measured.items():
-        lines += ["", *_tables(events, runs)]
+        lines += ["", *tables(events, runs)]
     return "\n".join(lines)
 
 
@@ -161,10 +161,10 @@ def _appended(port: int, command: bytes, size: int) -> tuple[list[float], float]
 def _measured(name: str, run: Run) -> Facts:
     body = _body_file(run.inputs)
     a_request = body.read_bytes().count(b'"messageId"') if name == "fastapi" else 1
-    with _log(run) as server, server.client() as client, _serving(name, server.url) as (port, pid):
-        warm = _loaded(port, body, WARM_SECONDS)
+    with _log(run) as server, server.client() as client, _serving(name, run, server.url) as (pid, port, key):
+        warm = _loaded(port, key, body, WARM_SECONDS) if WARM_SECONDS else Load(0, 0, 0.0, 0.0, 0.0)
         of_server, of_redis = _cpu_seconds(pid), _redis_cpu(client)
-        load = _loaded(port, body, run.size)
+        load = _loaded(port, key, body, run.size)
         of_server, of_redis = _cpu_seconds(pid) - of_server, _redis_cpu(client) - of_redis
         taken, held = warm.taken + load.taken, client.xlen(RAW) / a_request
         # wrk hangs up on what is under way at either end, which is in the log or not
@@ -187,8 +187,8 @@ def _check_own_count(port: int, client: "redis.Redis") -> None:
             raise BenchError(f"The collector counts {counted:g} entries, and the log holds {held}.")
 
 
-def _loaded(port: int, body: Path, seconds: int) -> Load:
-    authorization = f"Basic {b64encode(f'{WRITE_KEY}:'.encode()).decode()}"
+def _loaded(port: int, key: str, body: Path, seconds: int) -> Load:
+    authorization = f"Basic {b64encode(f'{key}:'.encode()).decode()}"
     how = ["-t1", f"-c{UNDER_WAY}", f"-d{seconds}s", "--timeout", "10s", "-s", SCRIPT]
     command = ["wrk", *how, f"http://127.0.0.1:{port}{ROUTE}", "--", body, authorization]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -202,13 +202,20 @@ def _loaded(port: int, body: Path, seconds: int) -> Load:
 
 
 @contextmanager
-def _serving(name: str, log_url: str) -> Iterator[tuple[int, int]]:
-    """Port and process id of a contender's server."""
-    command = [sys.executable, "-m", "bench.collector_routes", name, log_url]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
+def _serving(name: str, run: Run, log_url: str) -> Iterator[tuple[int, int, str]]:
+    """Process id, port and write key of a contender's server."""
+    program = ["bench.collector_of_weft"] if name == "weft" else ["bench.collector_routes", name, log_url]
+    where = [
+        f"WEFT_HOME={run.scratch / 'weft'}",
+        f"WEFT_DUCKDB_PATH={run.scratch / 'weft.duckdb'}",
+        f"WEFT_LOG_URL={log_url}",
+    ]
+    command = ["env", *where, "WEFT_TARGET=duckdb", sys.executable, "-m", *program]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
-            yield int(process.stdout.readline()), process.pid
+            port, key = process.stdout.readline().split()
+            yield process.pid, int(port), key
         finally:
             process.terminate()
 
@@ -231,7 +238,8 @@ def _redis_cpu(client: "redis.Redis") -> float:
     return float(used["used_cpu_user"]) + float(used["used_cpu_sys"])
 
 
-def _tables(events: int, runs: dict[str, list[Measurement]]) -> list[str]:
+def tables(events: int, runs: dict[str, list[Measurement]]) -> list[str]:
+    """What each contender took of requests with so many events, and the ratios."""
     loads = {name: [Load(**each.facts) for each in of_name] for name, of_name in runs.items()}
     head = [
         f"{events} a request",
@@ -243,6 +251,7 @@ def _tables(events: int, runs: dict[str, list[Measurement]]) -> list[str]:
         "Redis",
         "not 2xx",
     ]
+    # a machine that is busy with other things may let nothing through
     rows = [
         [
             name,
@@ -250,14 +259,17 @@ def _tables(events: int, runs: dict[str, list[Measurement]]) -> list[str]:
             f"{median(events * load.taken / load.seconds for load in of_name):,.0f}",
             f"{median(load.p50_ms for load in of_name):.1f}",
             spread([load.p99_ms for load in of_name]),
-            f"{median(1e6 * load.server_cpu / load.taken for load in of_name):,.0f}",
-            f"{median(1e6 * load.redis_cpu / load.taken for load in of_name):,.0f}",
+            f"{median(1e6 * load.server_cpu / max(load.taken, 1) for load in of_name):,.0f}",
+            f"{median(1e6 * load.redis_cpu / max(load.taken, 1) for load in of_name):,.0f}",
             str(sum(load.refused for load in of_name)),
         ]
         for name, of_name in loads.items()
     ]
     per_event = {
-        name: [Measurement(load.seconds / load.taken, load.server_cpu / load.taken, 0.0, {}) for load in of_name]
+        name: [
+            Measurement(load.seconds / max(load.taken, 1), load.server_cpu / max(load.taken, 1), 0.0, {})
+            for load in of_name
+        ]
         for name, of_name in loads.items()
     }
     ratio_head = ["ratio", "wall: median (min-max)", "CPU of the server", "target", ""]

@@ -1,6 +1,6 @@
-"""The collectors that are measured, each a process of its own: `python -m bench.collector_routes NAME LOG_URL` prints its port.
+"""What the collector is held against, each a process of its own: `python -m bench.collector_routes NAME LOG_URL` prints its port.
 
-All take Segment's batch at /v1/batch, on uvicorn with uvloop and httptools, and put it into the stream `events.raw` before they answer.
+Both take Segment's batch at /v1/batch, on uvicorn with uvloop and httptools, and put it into the stream `events.raw` before they answer.
 """
 
 import socket
@@ -19,32 +19,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from ingestion.collector.app import create_app
-from ingestion.collector.keys import key_hash
-from ingestion.collector.serving import serve
-from ingestion.collector.settings import CollectorSettings, KeyFacts
 from ingestion.log_entries import RAW
-from ingestion.redis_log_writer import RedisLogWriter
 
-WRITE_KEY = "wk_bench_0123456789abcdef"
 ROUTE = "/v1/batch"
 _MOST_CONNECTIONS = 256
 _CALLS = Literal["track", "identify", "page", "screen", "group", "alias"]
-
-
-class Keys:
-    """A key ring with the one key."""
-
-    async def source_of(self, key_hash_: str) -> KeyFacts | None:
-        """See KeyRing."""
-        return KeyFacts("bench") if key_hash_ == key_hash(WRITE_KEY) else None
-
-
-def weft(log_url: str) -> None:
-    """The product: every route, check, limit and count that it has."""
-    settings = CollectorSettings(keys=Keys())
-    app = create_app(settings, RedisLogWriter(log_url))
-    serve(app, settings.connections, host="127.0.0.1", port=0, on_started=_say)
 
 
 class Call(BaseModel):
@@ -114,7 +93,7 @@ def starlette(log_url: str) -> None:
     _run(Starlette(routes=[Route(ROUTE, take, methods=["POST"])]))
 
 
-CONTENDERS: dict[str, Callable[[str], None]] = {"weft": weft, "fastapi": fastapi, "starlette": starlette}
+CONTENDERS: dict[str, Callable[[str], None]] = {"fastapi": fastapi, "starlette": starlette}
 
 
 def _client(log_url: str) -> "redis.asyncio.Redis":
@@ -123,13 +102,9 @@ def _client(log_url: str) -> "redis.asyncio.Redis":
 
 def _run(app: ASGIApp) -> None:
     listening = socket.create_server(("127.0.0.1", 0), backlog=2_048)
-    _say(listening.getsockname()[1])
+    print(listening.getsockname()[1], "no-key", flush=True)
     config = uvicorn.Config(app, log_level="critical", access_log=False, loop="uvloop", http="httptools")
     uvicorn.Server(config).run(sockets=[listening])
-
-
-def _say(port: int) -> None:
-    print(port, flush=True)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ select min(landed_at), max(landed_at) from weft_standing where {_IN_DOUBT}
 """When the rows landed that conflicts are in conflict with."""
 
 DELIVERIES = """
-select distinct source, landed_at from raw.landings where origin like 'log/%' and landed_at between ? and ?
+select distinct source, landed_at from raw.landings where starts_with(origin, 'log/') and landed_at between ? and ?
 """
 """Source and time of what the event log landed between two times."""
 

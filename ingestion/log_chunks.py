@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from ingestion.envelope import RejectReason
 from ingestion.event_log import EventLog, Normalized, NormalizedEntry, Received, Refused
-from ingestion.normalise import part_bytes
+from ingestion.normalise import part_bytes, parts_of
 from ingestion.readable_files import REMOVED_SCHEMA
 from ingestion.readers import FileShape
 from ingestion.records import ROW_LIMIT_BYTES, Positions
@@ -27,7 +27,9 @@ from ingestion.row_bytes import FETCHED_SCHEMA, fetched_rows
 from ingestion.source_files import ReadableFile, SourceFile
 
 PAGE = 100
-"""Entries that are asked for at once: an entry may hold a whole batch of 500 kB."""
+"""Refused parts whose requests are asked for at once."""
+FIRST_PAGE, LONGEST_PAGE, PAGE_BYTES = 16, 200, 4 << 20
+"""Entries that are asked for at once, first and at most; by the size of those before, so many that they have about so many bytes."""
 NO_REQUEST = "unknown"
 """The kind in the origin of a part whose request is not in the log any more."""
 
@@ -74,7 +76,9 @@ class Requests:
     ) -> list[dict[str, Any]]:
         """A row (columns of REMOVED_SCHEMA) for each refused part of these entries."""
         found = self.log.raw(sorted({entry for entry, _ in entries}))
-        return [self._row(entry, refused, found.get(entry), source) for entry, refused in entries]
+        # taken apart once each: all of 2,500 parts may be refused
+        parts = {entry: parts_of(received) for entry, received in found.items()}
+        return [self._row(entry, refused, found.get(entry), parts.get(entry), source) for entry, refused in entries]
 
     def bytes_of(self, readable: ReadableFile, places: Positions) -> Iterator[pa.RecordBatch]:
         """Batches of FETCHED_SCHEMA: instead of the lines at these places, the bytes that they were made of, as received.
@@ -94,7 +98,14 @@ class Requests:
                 batches.append(pa.RecordBatch.from_pylist(rows, schema=FETCHED_SCHEMA))
         return iter(batches)
 
-    def _row(self, entry: str, refused: Refused, received: Received | None, source: str | None) -> dict[str, Any]:
+    def _row(
+        self,
+        entry: str,
+        refused: Refused,
+        received: Received | None,
+        parts: Sequence[bytes] | None,
+        source: str | None,
+    ) -> dict[str, Any]:
         row = {
             "row_number": refused.index + 1,
             "reason": refused.reason,
@@ -103,7 +114,7 @@ class Requests:
         }
         if received is None:  # only where somebody took it out of the log behind our back
             return {**row, "payload": b"", "source": source, "origin": origin(NO_REQUEST, entry), "request": None}
-        payload = part_bytes(received, refused.index)
+        payload = part_bytes(received, refused.index, parts)
         named = origin(received.kind, entry)
         if payload != received.body:
             self.bodies[named] = received.body
@@ -206,13 +217,16 @@ def read_chunk(log: EventLog, after: str, newest: str, folder: Path, bounds: Bou
     requests, first, last, entries = Requests(log), "", after, 0
     fingerprint, privacy_rows = sha256(), 0
     gaps: list[Gap] = []
+    limit = FIRST_PAGE
     with ExitStack() as stack:
         events, products = (LinesFile(stack, folder / f"{name}.ndjson") for name in ("events", "products"))
         privacy = stack.enter_context((folder / "privacy.ndjson").open("wb"))
         while entries < bounds.entries and events.size + products.size < bounds.size:
-            page = log.read_normalized(last, limit=min(PAGE, bounds.entries - entries))
+            page = log.read_normalized(last, limit=min(limit, bounds.entries - entries))
             if not page:
                 break
+            size = sum(_bytes(entry.normalized) for entry in page)
+            limit = max(1, min(LONGEST_PAGE, PAGE_BYTES * len(page) // (size + 1)))
             refused: list[tuple[str, Refused]] = []
             for entry in page:
                 if entry.after not in (None, last):
@@ -235,6 +249,10 @@ def read_chunk(log: EventLog, after: str, newest: str, folder: Path, bounds: Bou
         first, last, entries, events.readable(), products.readable(), folder / "privacy.ndjson", privacy_rows,
         fingerprint.hexdigest(), requests, tuple(gaps),
     )  # fmt: skip
+
+
+def _bytes(normalized: Normalized) -> int:
+    return len(normalized.events) + len(normalized.products) + len(normalized.privacy)
 
 
 def without_long_lines(normalized: Normalized) -> tuple[Normalized, list[Refused]]:

@@ -76,7 +76,7 @@ ADMITTED = f"{RULE} is null and rowid not in (select place from weft_verdict whe
 CREATE_REFUSED = """
 create or replace temp table weft_refused (
     row_number bigint, source varchar, reason varchar, detail varchar, payload blob, is_conflict boolean,
-    origin varchar, request json, received_at timestamp, told_apart_by varchar, said varchar
+    origin varchar, request json, received_at timestamp, told_apart_by varchar, said varchar, place bigint
 )
 """
 
@@ -84,7 +84,7 @@ create or replace temp table weft_refused (
 # over the log: delivered again it is the same conflict, whatever its bytes
 NUMBER_REFUSED = """
 create or replace temp table weft_rejects as
-select *, row_number() over (partition by reject_id order by row_number) > 1 as is_known
+select *, row_number() over (partition by reject_id order by place, row_number) > 1 as is_known
 from (
     select *, sha256(
         encode(source || chr(31) || coalesce(said, told_apart_by, occurrence::varchar) || chr(31))
@@ -170,7 +170,7 @@ def refuse_removed(mapping: Mapping, removed_path: Path) -> str:
     sentences = ", ".join(f"{quoted_text(reason)}: {quoted_text(reason.sentence)}" for reason in RejectReason)
     return (
         f"insert into weft_refused select row_number, coalesce(source, {quoted_text(mapping.source)}), reason, "
-        f"coalesce(detail, map {{{sentences}}}[reason]), payload, false, origin, request, received_at, told_apart_by, null "
+        f"coalesce(detail, map {{{sentences}}}[reason]), payload, false, origin, request, received_at, told_apart_by, null, null "
         f"from read_parquet({quoted_text(str(removed_path))})"
     )
 
@@ -196,7 +196,7 @@ select fetched.row_number, {source},
     case when staged.{RULE} is null then {quoted_text(RejectReason.CONFLICTING_BODY.sentence)}
         else coalesce(fetched.detail, {_rule_texts(rules, "detail")}) end,
     fetched.payload, staged.{RULE} is null,
-    fetched.origin, fetched.request, fetched.received_at, fetched.told_apart_by, {said}
+    fetched.origin, fetched.request, fetched.received_at, fetched.told_apart_by, {said}, fetched.place
 from ({fetched}) as fetched join weft_staged as staged on staged.rowid = fetched.place
 """
 

@@ -10,9 +10,9 @@ import dagster as dg
 
 from ingestion.envelope import LOG_POSITIONS, PRIVACY_REQUESTS, RejectReason
 from ingestion.event_log import LogError
+from ingestion.log_backlog import Backlog, read_backlog
 from orchestration.collecting import ensure_raw_tables
 from orchestration.event_log import has_log, opened_log
-from orchestration.log_backlog import Backlog, read_backlog
 from orchestration.log_passes import last_log_landing
 from orchestration.resources import Platform
 from orchestration.state import utc_now
@@ -63,8 +63,8 @@ def the_log_has_landed(platform: dg.ResourceParam[Platform]) -> dg.AssetCheckRes
 
 @dg.asset_check(asset=["raw", "log_positions"])
 def the_log_is_read_from_where_it_was_left(platform: dg.ResourceParam[Platform]) -> dg.AssetCheckResult:
-    """In the last 7 days log and warehouse were of one time. If not, one of them was lost or restored from an older copy: what was
-    acknowledged since may be missing (docs/operating-the-collector.md)."""
+    """In the last 7 days log and warehouse were of one time. If not, one of them was lost or restored from an older copy, or entries were
+    taken out of the log: what was acknowledged may be missing (docs/operating-the-collector.md)."""
     with _reading(platform) as connection:
         since = utc_now() - ALARM_FOR
         restarts = connection.rows(

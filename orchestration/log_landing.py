@@ -64,9 +64,17 @@ def starting_position(standing: Position | None, log: EventLog, state: LogState,
     reached = standing.position if standing else BEGINNING
     if id_parts(state.last_normalized) < id_parts(reached):
         return Position(log.new_epoch(), BEGINNING, now, OLDER_COPY)
+    if standing and _forgot(log, reached):
+        return Position(log.new_epoch(), BEGINNING, now, OLDER_COPY)
     if id_parts(log.positions().get(WAREHOUSE, BEGINNING)) > id_parts(reached):
         return Position(log.new_epoch(), BEGINNING, now, OLDER_WAREHOUSE)
     return standing or Position(state.epoch, BEGINNING)
+
+
+def _forgot(log: EventLog, position: str) -> bool:
+    """Whether the log has gone on from before the position: an older copy of it was restored, and new entries overtook the position."""
+    following = log.read_normalized(position, limit=1)
+    return any(entry.after is not None and id_parts(entry.after) < id_parts(position) for entry in following)
 
 
 def land_log(

@@ -10,11 +10,11 @@ from ingestion import normaliser
 from ingestion.event_log import EventLog, LogError, LogFullError
 from ingestion.file_errors import FileError
 from ingestion.landing_report import LandingReport
+from ingestion.log_backlog import read_backlog
 from ingestion.log_entries import id_parts
 from ingestion.normalise.source_settings import SOURCE_FILES
 from orchestration.event_log import has_log, opened_log
 from orchestration.failpoints import OnStep, failpoints
-from orchestration.log_backlog import read_backlog
 from orchestration.log_landing import EVENTS_MAPPING, land_log
 from orchestration.resources import Platform
 from orchestration.state import State, utc_now
@@ -111,13 +111,12 @@ def last_log_landing(state: State) -> LogLanding | None:
 
 def use_source_settings(platform: Platform) -> None:
     """Let this process normalise by the files in WEFT_HOME/sources."""
-    SOURCE_FILES.folder = platform.settings.home / "sources"
+    SOURCE_FILES.folder = platform.settings.source_files
 
 
 def _land(platform: Platform, done: _Done, on_step: OnStep) -> None:
     if not has_log(platform.settings):
         return
-    use_source_settings(platform)
     with opened_log(platform.settings) as log:
         assert log is not None, "an embedded log is started"
         done.waited_seconds = read_backlog(log).lag(utc_now()).total_seconds()

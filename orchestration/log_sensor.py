@@ -5,13 +5,15 @@ from datetime import timedelta
 import dagster as dg
 
 from ingestion.event_log import LogError
+from ingestion.log_backlog import Backlog, read_backlog
 from orchestration.event_log import has_log, opened_log
-from orchestration.log_backlog import Backlog, read_backlog
 from orchestration.resources import Platform
 from orchestration.runs import unfinished_run
 from orchestration.schedules import WRITING_JOBS, landing
 from orchestration.state import utc_now
 
+INTERVAL_SECONDS = 60
+"""A run takes some eight seconds of a core before it lands anything, to load Dagster and the project."""
 PATIENCE_SECONDS = 3.0
 FIRST_WAIT, LONGEST_WAIT = timedelta(seconds=30), timedelta(minutes=15)
 """After a run that left the position where it was, as one does that failed; twice as long after each further one."""
@@ -22,7 +24,7 @@ LOG_ALONE = {"ops": {"landed": {"config": {"files": False}}}}
 @dg.sensor(
     job=landing,
     description="Land the event log when the collector took something that has not landed; the next refresh builds with it.",
-    minimum_interval_seconds=30,
+    minimum_interval_seconds=INTERVAL_SECONDS,
     default_status=dg.DefaultSensorStatus.RUNNING,
 )
 def log_grown(

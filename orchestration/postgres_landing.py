@@ -115,7 +115,9 @@ class _PostgresTarget:
     def run(self, statement: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """See Target."""
         with _plain_words():
-            return _run(self.connection, statement.replace("?", "%s"), parameters)
+            if parameters:  # psycopg2 reads % only then
+                statement = statement.replace("%", "%%").replace("?", "%s")
+            return _run(self.connection, statement, parameters)
 
     def bring(self, table: Table, columns: Sequence[str], keys: str) -> None:
         """See Target."""

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 
 import uvicorn
 
@@ -31,6 +32,7 @@ from orchestration.write_keys import WriteKey
 
 LOOPBACK = "127.0.0.1"
 KEY_CACHE_SECONDS = 1.0
+METRICS_PATIENCE_SECONDS = 1.0
 ROUND_SECONDS = 5.0
 """What a round of the normaliser may take once it is told to stop; cut off, it is done again by the next."""
 SHOP_DRAIN_SECONDS = 5
@@ -69,7 +71,8 @@ def run_collector(
     with ExitStack() as stack:
         _close_at_the_end(stack)
         url = stack.enter_context(_safe_log(platform))
-        app = create_app(settings, RedisLogWriter(url))
+        reader = RedisEventLog(url, patience_seconds=METRICS_PATIENCE_SECONDS)
+        app = create_app(replace(settings, log_reader=reader), RedisLogWriter(url))
         serve(app, settings.connections, host=host, port=port, on_started=on_started or _nobody_told)
 
 
@@ -100,6 +103,10 @@ def run_normaliser(platform: Platform, on_started: Callable[[], None] = lambda: 
             raise error
         if not working.is_alive():
             log.close()
+    if working.is_alive():
+        _LOG.warning("The event log did not answer in time; what was under way is done again by the next normaliser.")
+        sys.stdout.flush()
+        os._exit(0)  # the interpreter's own end would wait for the thread, or complain of it
 
 
 def run_shop(

@@ -188,8 +188,8 @@ class Landing:
 
     def _delivered(self) -> pa.Table:
         """Source and time of the landings of the event log that may have brought rows which are in doubt now."""
-        between = self.connection.execute(deliveries.TIMES_IN_DOUBT).fetchone()
-        rows = self.target.run(deliveries.DELIVERIES, between) if between and between[0] else []
+        [between] = self.connection.execute(deliveries.TIMES_IN_DOUBT).fetchall()
+        rows = self.target.run(deliveries.DELIVERIES, between)
         return pa.table({
             "source": pa.array([source for source, _ in rows], pa.string()),
             "landed_at": pa.array([landed_at for _, landed_at in rows], pa.timestamp("us")),

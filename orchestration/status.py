@@ -19,6 +19,7 @@ from orchestration.clock import PINNED_CLOCK
 from orchestration.collecting import inbox_problems
 from orchestration.crm_cursors import LastPull
 from orchestration.errors import NothingServedError
+from orchestration.log_status import LogStatus, read_log_status
 from orchestration.publishing import PUBLISHED, SUPERSEDED
 from orchestration.resources import Platform
 from orchestration.runs import LastRun, last_runs
@@ -52,7 +53,8 @@ class RedisStatus:
 
 @dataclass(frozen=True)
 class Status:
-    """One installation at one instant (naive UTC); `served` is null where no whole build can be read yet."""
+    """One installation at one instant (naive UTC); `served` is null where no whole build can be read yet, `log` where nothing was ever
+    collected. `write_keys` counts those that were not revoked."""
 
     checked_at: datetime
     home: str
@@ -65,13 +67,20 @@ class Status:
     served: BuildStatus | None
     audiences: list[AudienceStatus]
     redis: RedisStatus
+    log: LogStatus | None
+    write_keys: int
     last_runs: list[LastRun]
     crm_pulls: list[LastPull]
 
     @property
     def is_empty(self) -> bool:
-        """Nothing has landed, been built or put into the inbox."""
-        return self.served is None and not self.bytes_by_part["warehouse"] and not self.bytes_by_part["inbox"]
+        """Nothing has landed, been built, collected or put into the inbox."""
+        return (
+            self.served is None
+            and self.log is None
+            and not self.bytes_by_part["warehouse"]
+            and not self.bytes_by_part["inbox"]
+        )
 
 
 def read_status(platform: Platform) -> Status:
@@ -82,8 +91,9 @@ def read_status(platform: Platform) -> Status:
             build = read_build(served)
     except NothingServedError:
         build = None
+    now = utc_now()
     return Status(
-        checked_at=utc_now(),
+        checked_at=now,
         home=str(settings.home),
         target=warehouse.dialect,
         pinned_as_of=state.setting(PINNED_CLOCK),
@@ -94,6 +104,8 @@ def read_status(platform: Platform) -> Status:
         served=build,
         audiences=_audiences(state),
         redis=_redis(settings),
+        log=read_log_status(platform, now),
+        write_keys=len(state.keys.live()),
         last_runs=last_runs(settings),
         crm_pulls=list(state.crm.last_pulls().values()),
     )
@@ -142,6 +154,7 @@ def _sizes(settings: Settings) -> dict[str, int]:
         "dagster": settings.dagster_home,
         "inbox": settings.inbox,
         "redis": settings.home / "redis",
+        "log": settings.log_folder,
     }
     return {part: _folder_bytes(folder) for part, folder in folders.items()}
 

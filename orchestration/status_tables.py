@@ -9,6 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestration.build_status import BuildStatus, QualityStatus
+from orchestration.log_passes import LogLanding
+from orchestration.log_status import LogStatus
 from orchestration.status import Status
 
 NOTHING_YET = "Nothing is here yet: type `weft demo` for a simulated shop, or `weft import FILE --mapping NAME` and then `weft run`."
@@ -37,6 +39,10 @@ def status_tables(status: Status) -> Iterator[RenderableType]:
 def _problems(status: Status) -> Iterator[Text]:
     for file, problem in sorted(status.inbox_problems.items()):
         yield Text(f"inbox/{file} was not landed: {problem}", style="yellow")
+    if status.log and status.log.problem:
+        yield Text(status.log.problem, style="yellow")
+    if status.log and status.log.last_landing and status.log.last_landing.problem:
+        yield Text(f"The last landing of the event log: {status.log.last_landing.problem}", style="yellow")
     for pull in status.crm_pulls:
         if pull.problem:
             yield Text(f"The last pull of {pull.source}: {pull.problem}", style="yellow")
@@ -70,9 +76,34 @@ def _installation(status: Status) -> Table:
         f"{_size(online.memory_bytes or 0)}, {online.keys or 0:,} keys" if online.is_reachable else "does not answer"
     )
     table.add_row("Redis", f"{online.address}: {sizes}")
+    if status.log:
+        table.add_row("event log", _log(status.log, status.checked_at))
+    if status.log and status.log.last_landing:
+        table.add_row("last of it landed", _log_landing(status.log.last_landing, status.checked_at))
+    if status.log or status.write_keys:
+        table.add_row("write keys", f"{status.write_keys:,}")
     parts = ", ".join(f"{part} {_size(size)}" for part, size in status.bytes_by_part.items() if part != "warehouse")
     table.add_row("disk", f"{parts}; {_size(status.free_bytes)} free")
     return table
+
+
+def _log(log: LogStatus, now: datetime) -> str:
+    if log.backlog is None:
+        return f"{log.address}: does not answer"
+    backlog = log.backlog
+    waits = f"waits since {_age(backlog.waiting_since, now)}" if backlog.is_waiting else "all of it has landed"
+    plural = "" if backlog.entries == 1 else "s"
+    unread = "" if backlog.is_normalised else ", not all of it normalised"
+    full = f"{_size(backlog.memory_used)} of {_size(backlog.memory_limit)} used"
+    return f"{log.address}: {backlog.entries:,} request{plural}, {waits}{unread}; {full}"
+
+
+def _log_landing(landing: LogLanding, now: datetime) -> str:
+    rejected = ", ".join(f"{count:,} {reason}" for reason, count in sorted(landing.rejected.items()))
+    return (
+        f"{_age(landing.at, now)} ago: {landing.events:,} events, {landing.duplicates:,} seen before, "
+        f"{landing.conflicts:,} in conflict, {sum(landing.rejected.values()):,} rejected{f' ({rejected})' if rejected else ''}"
+    )
 
 
 def _identity(served: BuildStatus) -> str:

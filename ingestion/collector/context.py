@@ -9,6 +9,7 @@ from ingestion.collector.answers import Refusal
 from ingestion.collector.bodies import BodyMemory, read_body
 from ingestion.collector.keys import CachedKeys, basic_key
 from ingestion.collector.limits import RateLimits
+from ingestion.collector.log_metrics import LogMetrics
 from ingestion.collector.metrics import Metrics
 from ingestion.collector.routing import sent_headers
 from ingestion.collector.settings import EVENTS_SCOPE, CollectorSettings, KeyFacts
@@ -24,6 +25,8 @@ class CollectorContext:
         self.keys = CachedKeys(settings.keys, settings.key_cache_seconds)
         self.limits = RateLimits()
         self.metrics = Metrics()
+        if settings.log_reader is not None:
+            self.metrics.registry.register(LogMetrics(settings.log_reader))
         self.body_memory = BodyMemory(settings.limits.bodies_in_memory_bytes)
 
     async def body(self, request: Request, *, limit: int, too_large_status: int = 413) -> bytes:

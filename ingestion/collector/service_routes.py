@@ -1,5 +1,6 @@
 """For whoever runs the collector: is it alive, does the log take events, and how much of what was there."""
 
+import asyncio
 from functools import partial
 from typing import Any
 
@@ -59,4 +60,5 @@ async def _metrics(context: CollectorContext, request: Request) -> Response:
         context.metrics.log_ready.set(1)
     except LogError:
         context.metrics.log_ready.set(0)
-    return Response(context.metrics.text(), headers={"content-type": _METRICS_TYPE})
+    text = await asyncio.to_thread(context.metrics.text)  # it may ask the log
+    return Response(text, headers={"content-type": _METRICS_TYPE})

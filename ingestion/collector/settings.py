@@ -6,6 +6,7 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Protocol
 
+from ingestion.event_log import EventLog
 from ingestion.uploads import Books, Preview, Upload
 
 EVENTS_SCOPE = "events"
@@ -98,7 +99,8 @@ class CollectorSettings:
 
     `webhook_secrets` names the secrets accepted for a source of webhooks, newest first. `snowplow_source` is the source of what Snowplow
     trackers send, who show no key (None: their routes answer 404). Addresses of senders are taken from `X-Forwarded-For` only where the
-    connection comes from `trusted_proxies`. `on_step` is told `received`, `authenticated`, `before_append` and `before_answer`.
+    connection comes from `trusted_proxies`. `log_reader` is asked for what `/metrics` tells of the log's backlog. `on_step` is told
+    `received`, `authenticated`, `before_append` and `before_answer`.
     """
 
     keys: KeyRing
@@ -112,4 +114,5 @@ class CollectorSettings:
     snowplow_paths: tuple[str, ...] = ("/com.snowplowanalytics.snowplow/tp2",)
     key_cache_seconds: float = 3.0
     is_access_logged: bool = False
+    log_reader: EventLog | None = None
     on_step: Callable[[str], None] = _no_step

@@ -45,8 +45,13 @@ def normalise(received: Received, entry: str) -> Normalized:
     return shape.normalise(received, entry)
 
 
-def part_bytes(received: Received, index: int) -> bytes:
-    """The bytes of one part of a request, without its content encoding; the whole body where that cannot be taken apart."""
+def parts_of(received: Received) -> Sequence[bytes]:
+    """The bytes of a request's parts in the order of their indexes, without its content encoding."""
     shape = KINDS.get(received.kind)
-    parts = shape.split(received) if shape else whole_body(received)
+    return shape.split(received) if shape else whole_body(received)
+
+
+def part_bytes(received: Received, index: int, parts: Sequence[bytes] | None = None) -> bytes:
+    """The bytes of one part of a request; the whole body where that cannot be taken apart. `parts` are those of the request, if known."""
+    parts = parts_of(received) if parts is None else parts
     return parts[index] if 0 <= index < len(parts) else whole_body(received)[0]

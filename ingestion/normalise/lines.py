@@ -6,7 +6,6 @@ A shape makes an `EventLine` for each part of its request and gives it to the re
 
 import hashlib
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -101,6 +100,7 @@ class PrivacyLine(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 Line = EventLine | ProductLine | PrivacyLine
+_COUNTED_AS = {EventLine: "events", ProductLine: "products", PrivacyLine: "privacy"}
 _Line = TypeVar("_Line", EventLine, ProductLine, PrivacyLine)
 _Part = TypeVar("_Part")
 
@@ -151,9 +151,9 @@ class Outcome:
 
     def result(self) -> Normalized:
         """The entry of `events.normalized`."""
-        counted = Counter(refused.reason for refused in self._refused)
-        named = {EventLine: "events", ProductLine: "products", PrivacyLine: "privacy"}
-        counted.update({name: len(self._lines[kind]) for kind, name in named.items() if self._lines[kind]})
+        counted = {name: len(self._lines[kind]) for kind, name in _COUNTED_AS.items() if self._lines[kind]}
+        for refused in self._refused:
+            counted[refused.reason] = counted.get(refused.reason, 0) + 1
         return Normalized(
             events=b"".join(self._lines[EventLine]),
             products=b"".join(self._lines[ProductLine]),

@@ -4,7 +4,7 @@ The same event in a file, through ingestion/mappings/segment.yml, becomes the sa
 """
 
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -29,6 +29,7 @@ BATCH_EVENTS = 2_500
 _TYPES = frozenset(type_.value for type_ in EventType)
 _BATCHES = frozenset({"batch", "b", "import"})
 _LETTERS = {"i": "identify", "t": "track", "p": "page", "s": "screen", "g": "group", "a": "alias"}
+_LONGEST_LIBRARY = 100
 # what a client that retries may send differently, or that says nothing of the event
 _NOT_CANONICAL = ("sentAt", "writeKey", "integrations")
 # libraries that run on the person's own device: there, the address of the request is the person's
@@ -37,8 +38,8 @@ _ON_DEVICE = ("analytics.js", "weft.js", "javascript", "ios", "android", "swift"
 
 class _Batch(msgspec.Struct, gc=False):
     batch: list[msgspec.Raw] | msgspec.UnsetType = msgspec.UNSET
-    context: msgspec.Raw = msgspec.Raw(b"null")
-    integrations: msgspec.Raw = msgspec.Raw(b"null")
+    context: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    integrations: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     sent_at: Any = msgspec.field(default=None, name="sentAt")
 
 
@@ -116,8 +117,10 @@ def _taken_apart(received: Received) -> tuple[Shared, Sequence[bytes | msgspec.R
     return shared, batch.batch
 
 
-def _shared(name: str, content: msgspec.Raw) -> dict[str, Any]:
+def _shared(name: str, content: msgspec.Raw | msgspec.UnsetType) -> dict[str, Any]:
     """What a batch says for all of its calls; it is no larger than a call may be, because each of them will hold it."""
+    if content is msgspec.UNSET:
+        return {}
     if len(memoryview(content)) > EVENT_BYTES:
         raise PartRefusedError(RejectReason.OVERSIZE, f"The batch's {name} is larger than 32 KB.")
     return object_of(name, decoded_json(_anything, content))
@@ -214,7 +217,12 @@ def _completed(context: dict[str, Any], call: _Call, shared: Shared) -> dict[str
 def _is_on_device(context: Mapping[str, Any]) -> bool:
     library = context.get("library")
     name = library.get("name") if isinstance(library, dict) else None
-    return isinstance(name, str) and any(word in name.lower() for word in _ON_DEVICE)
+    return isinstance(name, str) and _names_device(name[:_LONGEST_LIBRARY])
+
+
+@lru_cache(maxsize=1_000)
+def _names_device(library: str) -> bool:
+    return any(word in library.lower() for word in _ON_DEVICE)
 
 
 def _canonical(content: bytes | msgspec.Raw, type_: str) -> bytes:

@@ -3,10 +3,12 @@
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from bench import collector, normaliser
 from bench.comparison import Ratio, spread
 from bench.harness import BenchError, Contender, Facts, Measurement, Run, interleaved
 from bench.identity_quality import Judged
@@ -39,6 +41,42 @@ def test_a_benchmark_with_peers_gives_its_ratio(name: str, line: str, tmp_path: 
     if name == "publish" and not (Path(sys.executable).with_name("redis-cli").exists() or shutil.which("redis-cli")):
         pytest.skip("no redis-cli here")
     assert line in report(name, size=1_000, folder=tmp_path)
+
+
+@pytest.mark.skipif(shutil.which("wrk") is None, reason="no wrk here")
+def test_every_collector_takes_requests_and_the_log_holds_what_was_acknowledged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collector, "WARM_SECONDS", 0)
+    (tmp_path / "body.json").write_bytes(collector.batch_of(1))
+
+    def measured(name: str) -> list[Measurement]:
+        run = Run(tmp_path, tmp_path / name, size=1)
+        return [Measurement(1.0, 1.0, 1.0, getattr(collector, collector.WORK[name])(run))]
+
+    with ThreadPoolExecutor(len(collector.WORK)) as at_once:
+        runs = dict(zip(collector.WORK, at_once.map(measured, collector.WORK), strict=True))
+    said = collector.tables(1, runs)
+    assert [line.split(" | ")[0] for line in said if " / Weft | " in line] == [
+        f"| {peer} / Weft" for peer in ("FastAPI + pydantic", "bare Starlette", "the log alone")
+    ]
+
+
+def test_without_wrk_the_collector_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    assert "Skipped: wrk is not installed" in collector.run(1, 1)
+
+
+def test_normalised_or_copied_every_request_is_written(tmp_path: Path) -> None:
+    for contender in normaliser.COMPARISON.contenders:
+        run = Run(tmp_path, tmp_path / contender.work.__name__, size=200)
+        [[requests_of, count]] = contender.work(run).items()
+        assert count * int(requests_of.removeprefix("requests of ")) == 200
+
+
+@pytest.mark.nightly
+def test_the_normalisers_latency_is_that_of_every_request(tmp_path: Path) -> None:
+    assert "| 100 a request | 50 |" in report("normaliser_latency", size=1, folder=tmp_path)
 
 
 @pytest.mark.nightly

@@ -151,6 +151,7 @@ def writing(where: str) -> Iterator[Connection]:
     """The writer's connection to a DuckDB file or a PostgreSQL."""
     if where.startswith("postgresql:"):
         with closing(psycopg2.connect(where)) as native:
+            native.autocommit = True
             yield PostgresConnection(native)
         return
     ensure_file(Path(where))

@@ -1,27 +1,30 @@
 """The event log in the platform: landed by passes and by its sensor, checked, and told of by `weft status`."""
 
-import asyncio
 import json
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
+from io import StringIO
 from pathlib import Path
 
 import dagster as dg
 import pytest
-from dagster import DagsterInstance
+from prometheus_client import CollectorRegistry, generate_latest
+from rich.console import Console
 
 from activation.embedded_redis import EmbeddedRedis
-from ingestion.event_log import Received
-from ingestion.redis_log_writer import RedisLogWriter
+from ingestion.collector.log_metrics import LogMetrics
+from ingestion.log_backlog import read_backlog
+from ingestion.redis_log import RedisEventLog
 from orchestration.event_log import opened_log
-from orchestration.log_backlog import read_backlog
 from orchestration.log_landing import OLDER_COPY, OLDER_WAREHOUSE
 from orchestration.log_passes import land_the_log, last_log_landing, try_to_land_the_log
 from orchestration.resources import Platform
-from orchestration.settings import DAGSTER_CONFIG, load_settings
+from orchestration.settings import load_settings
+from orchestration.status import Status, read_status, status_json
+from orchestration.status_tables import status_tables
+from tests.orchestration.collected import call, rows, send
 
 pytestmark = pytest.mark.usefixtures("manifest")
-RECEIVED_AT = int(datetime(2026, 3, 1).timestamp() * 1000)
 
 
 @pytest.fixture(scope="module")
@@ -36,30 +39,6 @@ def platform(server: EmbeddedRedis, tmp_path: Path) -> Platform:
     with server.client() as client:
         client.flushall()
     return Platform(load_settings(home=tmp_path / "home", log_url=server.url))
-
-
-def call(id_: str, **changes: object) -> dict[str, object]:
-    return {"messageId": id_, "type": "track", "event": "Product Viewed", "userId": "u", **changes}
-
-
-def send(platform: Platform, *calls: dict[str, object] | bytes, kind: str = "segment") -> None:
-    """One request for each call, as the collector appends it."""
-    assert platform.settings.log_url is not None
-    url = platform.settings.log_url.get_secret_value()
-
-    async def append() -> None:
-        writer = RedisLogWriter(url)
-        for body in calls:
-            content = body if isinstance(body, bytes) else json.dumps(body).encode()
-            await writer.append(Received(kind, "web", RECEIVED_AT, content, {"path": "track"}))
-        await writer.close()
-
-    asyncio.run(append())
-
-
-def rows(platform: Platform, query: str) -> list[tuple[object, ...]]:
-    with platform.warehouse.writer() as connection:
-        return connection.rows(query)
 
 
 def test_a_pass_lands_the_log_also_what_no_normaliser_came_to(platform: Platform) -> None:
@@ -196,104 +175,47 @@ def test_a_log_that_is_not_landed_is_checked(platform: Platform, server: Embedde
     assert checked(down, "the_log_has_landed").severity == dg.AssetCheckSeverity.ERROR
 
 
-@pytest.fixture
-def own_instance(tmp_path: Path) -> Iterator[DagsterInstance]:
-    """A Dagster with the configuration that Weft writes."""
-    (tmp_path / "dagster.yaml").write_text(DAGSTER_CONFIG, encoding="utf-8")
-    with DagsterInstance.from_config(str(tmp_path)) as instance:
-        yield instance
-
-
-def tick(platform: Platform, instance: DagsterInstance, cursor: str | None = None) -> dg.RunRequest | str:
-    from orchestration.definitions import defs
-
-    sensor = defs.resolve_sensor_def("log_grown")
-    with dg.build_sensor_context(instance=instance, cursor=cursor, resources={"platform": platform}) as context:
-        evaluated = sensor.evaluate_tick(context)
-    requests = evaluated.run_requests or []
-    return requests[0] if requests else evaluated.skip_message or ""
-
-
-def started(request: dg.RunRequest | str, instance: DagsterInstance, status: dg.DagsterRunStatus) -> dg.DagsterRun:
-    """The run that Dagster makes of a request."""
-    assert isinstance(request, dg.RunRequest)
-    run = dg.DagsterRun("landing", tags=dict(request.tags), status=status)
-    instance.add_run(run)
-    return run
-
-
-def test_the_sensor_asks_for_one_run_a_position_and_again_where_it_was_killed(
-    platform: Platform, own_instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from orchestration import log_sensor
-
-    assert tick(platform, own_instance) == "All of the event log has landed."
-    send(platform, call("1"))
-    first, again = tick(platform, own_instance), tick(platform, own_instance, cursor="of another time")
-    assert isinstance(first, dg.RunRequest)
-    assert isinstance(again, dg.RunRequest)
-    assert first.run_key == again.run_key, "a tick that is repeated asks for the same run"
-    assert first.run_config == {"ops": {"landed": {"config": {"files": False}}}}
-    run = started(first, own_instance, dg.DagsterRunStatus.STARTED)
-    assert "A run of landing is started" in str(tick(platform, own_instance))
-    own_instance.report_run_failed(run)
-    assert "the next try is at" in str(tick(platform, own_instance))
-    later = log_sensor.utc_now() + timedelta(minutes=1)
-    monkeypatch.setattr(log_sensor, "utc_now", lambda: later)
-    retried = tick(platform, own_instance)
-    assert isinstance(retried, dg.RunRequest)
-    assert retried.run_key != first.run_key
-    land_the_log(platform)
-    assert tick(platform, own_instance) == "All of the event log has landed."
-    send(platform, call("2"))
-    next_one = tick(platform, own_instance)
-    assert isinstance(next_one, dg.RunRequest)
-    assert next_one.run_key not in (first.run_key, retried.run_key)
-
-
-def test_the_sensor_leaves_a_writing_run_alone_and_a_refresh_does_not_wait_for_a_landing(
-    platform: Platform, own_instance: DagsterInstance
-) -> None:
-    from orchestration.definitions import defs
-    from orchestration.schedules import WRITES, WRITING_JOBS
-
-    send(platform, call("1"))
-    own_instance.add_run(dg.DagsterRun("refresh", status=dg.DagsterRunStatus.STARTING))
-    assert tick(platform, own_instance) == "A run of refresh is starting; what is in the log comes after it."
-    assert "landing" not in WRITING_JOBS
-    assert WRITES.items() <= defs.resolve_job_def("landing").tags.items()
-
-
-def test_the_job_lands_the_log_alone_and_says_what_came(platform: Platform, tmp_path: Path) -> None:
-    from orchestration.definitions import defs
-
-    inbox = platform.settings.inbox / "segment"
-    inbox.mkdir(parents=True)
-    (inbox / "a.ndjson").write_text(json.dumps(call("file", timestamp="2026-02-01T00:00:00Z")) + "\n")
+def test_status_tells_of_the_log_and_of_one_that_is_down_and_waits_for_nobody(platform: Platform) -> None:
+    platform.state.keys.create(source="web", now=datetime(2026, 3, 1))
     send(platform, call("1"), b"{broken")
-    job = defs.resolve_job_def("landing")
-    alone = {"ops": {"landed": {"config": {"files": False}}}}
+    land_and_note = try_to_land_the_log(platform)
+    assert land_and_note and not land_and_note.problem
+    send(platform, call("2"))
+    with platform.warehouse.writer():  # somebody writes
+        current = read_status(platform)
+        said = told(current)
+    assert current.log and current.log.backlog and current.log.lag_seconds is not None
+    assert "WEFT_LOG_URL: 1 request, waits since" in said
+    assert "1 events, 0 seen before, 0 in conflict, 1 rejected (1 broken_json)" in said
+    assert "write keys 1" in said
+    shown = json.loads(status_json(current))["log"]
+    assert (shown["backlog"]["entries"], shown["last_landing"]["rejected"]) == (1, {"broken_json": 1})
+    down = Platform(load_settings(home=platform.settings.home, log_url="redis://user:secret@127.0.0.1:1/0"))
+    said = told(read_status(down)) + status_json(read_status(down))
+    assert said.startswith("The event log does not answer; is its Redis running?")
+    assert "secret" not in said
 
-    def run(config: dict[str, object]) -> dict[str, dict[str, object]]:
-        with dg.DagsterInstance.ephemeral() as instance:
-            result = job.execute_in_process(run_config=config, instance=instance, resources={"platform": platform})
-        assert result.success
-        assert {each.check_name: each.passed for each in result.get_asset_check_evaluations()} == {
-            "the_log_has_landed": True,
-            "the_log_is_read_from_where_it_was_left": True,
-        }
-        return {
-            event.asset_key.path[-1]: {k: v.value for k, v in event.materialization.metadata.items()}
-            for event in result.get_asset_materialization_events()
-            if event.asset_key
-        }
 
-    said = run(alone)
-    assert rows(platform, "select message_id from raw.events") == [("1",)]
-    assert "exchange_rates" not in said
-    position = said["log_positions"]
-    assert (position["events"], position["rejected"], position["requests_left_in_log"]) == (1, {"broken_json": 1}, 0)
-    assert "ann@" not in str(said)
-    said = run({})
-    assert said["events"]["rows_landed"] == 1
-    assert sorted(rows(platform, "select message_id from raw.events")) == [("1",), ("file",)]
+def test_prometheus_is_told_how_the_log_stands_and_what_was_refused(platform: Platform) -> None:
+    send(platform, call("1"), b"{broken")
+    try_to_land_the_log(platform)
+    send(platform, call("2"))
+    registry = CollectorRegistry()
+    with opened_log(platform.settings) as log:
+        assert log
+        registry.register(LogMetrics(log))
+        said = generate_latest(registry).decode()
+    assert "weft_log_requests 1.0" in said
+    assert 'weft_log_normalised_total{outcome="broken_json",source="web"} 1.0' in said
+    down = CollectorRegistry()
+    down.register(LogMetrics(RedisEventLog("redis://127.0.0.1:1/0")))
+    assert generate_latest(down) == b"", "a log that is down takes nothing else with it"
+
+
+def told(current: Status) -> str:
+    console = Console(width=80, record=True, file=StringIO())
+    for part in status_tables(current):
+        console.print(part)
+    lines = console.export_text()
+    assert max(map(len, lines.splitlines())) <= 80
+    return " ".join(lines.split())

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from ipaddress import ip_network
 from pathlib import Path
 
 import httpx
@@ -14,7 +15,9 @@ import pytest
 from activation.embedded_redis import EmbeddedRedis
 from ingestion.event_log import BEGINNING
 from ingestion.redis_log import RedisEventLog
+from orchestration.errors import SettingsError
 from orchestration.resources import Platform, build_platform
+from orchestration.serving import collector_settings
 from orchestration.shop_key import key_file, shop_key
 from orchestration.uploads import spool
 from tests.orchestration.services import Service, until, weft
@@ -117,6 +120,15 @@ def test_a_taken_port_and_an_unsafe_log_are_one_sentence_each(running: Running, 
     with EmbeddedRedis(tmp_path / "log", appendfsync="everysec", maxmemory_mb=64) as unsafe:
         status, said = weft(tmp_path / "weft", "serve", "collector", "--port", "0", WEFT_LOG_URL=unsafe.url)
     assert (status, "needs `appendfsync always`" in said, "Traceback" in said) == (2, True, False)
+
+
+def test_trusted_proxies_are_networks_and_a_blank_source_closes_snowplow_s_routes(tmp_path: Path) -> None:
+    platform = build_platform(home=tmp_path / "weft", trusted_proxies="10.1.2.3/8, ::1", snowplow_source=" ")
+    settings = collector_settings(platform)
+    assert settings.trusted_proxies == (ip_network("10.0.0.0/8"), ip_network("::1/128"))
+    assert settings.snowplow_source is None
+    with pytest.raises(SettingsError, match="WEFT_TRUSTED_PROXIES must be"):
+        build_platform(home=tmp_path / "weft", trusted_proxies="proxy.example")
 
 
 def test_the_shop_has_one_key_that_only_its_owner_can_read_and_a_new_one_after_its_file_is_gone(tmp_path: Path) -> None:

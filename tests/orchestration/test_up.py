@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -38,8 +37,11 @@ def normalised_events(home: Path) -> set[str]:
 
 
 def child_of(parent: int, command: str) -> int:
-    found = subprocess.run(["pgrep", "-P", str(parent), "-f", command], capture_output=True, text=True, check=True)
-    return int(found.stdout)
+    """The child of a process whose command line ends so."""
+    children = Path(f"/proc/{parent}/task/{parent}/children").read_text(encoding="ascii").split()
+    lines = {int(pid): Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode() for pid in children}
+    [found] = [pid for pid, line in lines.items() if line.strip().endswith(command)]
+    return found
 
 
 def is_accepted(address: str, key: str, message_id: str) -> bool:

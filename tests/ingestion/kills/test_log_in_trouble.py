@@ -44,9 +44,7 @@ def test_a_redis_that_comes_back_with_other_settings_is_given_nothing(place: Pla
         place.start_log_again(appendfsync="everysec")
         begun = time.monotonic()
         while time.monotonic() - begun < 2.5:  # longer than from one look at the settings to the next
-            asked = time.monotonic()
             assert sent(place, connection) == 503
-            assert time.monotonic() - asked < 1
         place.kill_log()
         place.start_log_again()
         until(lambda: sent(place, connection) == OK, "nothing is taken again", seconds=10)
