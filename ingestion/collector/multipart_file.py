@@ -8,7 +8,9 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from ingestion.collector.answers import Refusal
 
-logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of every broken form: a sender could fill the disk
+logging.getLogger("python_multipart").setLevel(
+    logging.ERROR
+)  # it warns of every broken form: a sender could fill the disk
 
 _HEADER_BYTES = 16_384
 _OTHER_BYTES = 65_536
