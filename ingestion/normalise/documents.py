@@ -6,7 +6,7 @@ Amounts are decimals from the text to the line: no float stands in between. An i
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -14,10 +14,10 @@ from typing import Any
 import msgspec
 
 from ingestion.envelope import RejectReason
-from ingestion.event_log import Received
+from ingestion.event_log import Normalized, Received
 from ingestion.lone_surrogates import without_lone_surrogates
-from ingestion.normalise.lines import Identifier, PartRefusedError, text_of
-from ingestion.normalise.parts import decoded_body
+from ingestion.normalise.lines import EventLine, Identifier, Line, Outcome, PartRefusedError, text_of
+from ingestion.normalise.parts import decoded_body, readable_body
 
 Document = dict[str, Any]
 
@@ -28,6 +28,20 @@ _CANONICAL = msgspec.json.Encoder(order="deterministic")
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
 _NUMBER = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,40})?")
 _LINE_BREAKS = bytes.maketrans(b"\r\n", b"  ")
+
+
+def normalised_delivery(received: Received, entry: str, lines_of: Callable[[Document], Iterable[Line]]) -> Normalized:
+    """All lines of a delivery or none, where one of them is refused: half of it would be an order without its refund."""
+    outcome = Outcome(received, entry)
+    try:
+        for line in lines_of(document_of(received)):
+            if isinstance(line, EventLine) and line.payload is None:
+                line.payload = verbatim(readable_body(received))
+            outcome.add(0, line)
+    except PartRefusedError as error:
+        outcome = Outcome(received, entry)
+        outcome.refuse(0, error)
+    return outcome.result()
 
 
 def document_of(received: Received) -> Document:

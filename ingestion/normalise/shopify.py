@@ -8,9 +8,14 @@ from collections.abc import Callable
 
 from ingestion.envelope import RejectReason
 from ingestion.event_log import Normalized, Received
-from ingestion.normalise.documents import Document, content_id, document_of, objects, part_of, verbatim
-from ingestion.normalise.lines import EventLine, Line, Outcome, PartRefusedError, PrivacyLine
-from ingestion.normalise.parts import readable_body
+from ingestion.normalise.documents import (
+    Document,
+    content_id,
+    normalised_delivery,
+    objects,
+    part_of,
+)
+from ingestion.normalise.lines import Line, PartRefusedError, PrivacyLine
 from ingestion.normalise.shopify_browsing import cart_lines, checkout_lines
 from ingestion.normalise.shopify_customers import customer_lines
 from ingestion.normalise.shopify_orders import order_lines
@@ -97,18 +102,7 @@ def is_privacy_topic(topic: str) -> bool:
 
 def normalise(received: Received, entry: str) -> Normalized:
     """The lines of one delivery; its headers are not looked at."""
-    outcome = Outcome(received, entry)
-    try:
-        document = document_of(received)
-        for line in _lines(document, SOURCE_FILES.of(received.source)):
-            if isinstance(line, EventLine) and line.payload is None:
-                line.payload = verbatim(readable_body(received))
-            outcome.add(0, line)
-    except PartRefusedError as error:
-        # all of a delivery or nothing: half of it would be an order without its refund
-        outcome = Outcome(received, entry)
-        outcome.refuse(0, error)
-    return outcome.result()
+    return normalised_delivery(received, entry, lambda document: _lines(document, SOURCE_FILES.of(received.source)))
 
 
 def _lines(document: Document, settings: SourceSettings) -> list[Line]:

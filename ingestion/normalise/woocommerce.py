@@ -13,18 +13,16 @@ from ingestion.normalise.documents import (
     Document,
     amount,
     content_id,
-    document_of,
     given,
     instant_of,
+    normalised_delivery,
     objects,
     part_of,
     required_key,
     text,
     utc_text,
-    verbatim,
 )
-from ingestion.normalise.lines import EventLine, Line, Outcome, PartRefusedError, ProductLine
-from ingestion.normalise.parts import readable_body
+from ingestion.normalise.lines import EventLine, Line, PartRefusedError, ProductLine
 from ingestion.normalise.people import person
 from ingestion.normalise.source_settings import SOURCE_FILES, SourceSettings
 from ingestion.normalise.woocommerce_orders import deleted_order_lines, order_lines
@@ -58,18 +56,12 @@ def fits_topic(topic: str, document: Document) -> bool:
 
 def normalise(received: Received, entry: str) -> Normalized:
     """The lines of one delivery."""
-    outcome = Outcome(received, entry)
-    try:
-        document = document_of(received)
+
+    def lines_of(document: Document) -> list[Line]:
         reader = _reader(document, received.facts.get("topic", ""))
-        for line in reader(document, SOURCE_FILES.of(received.source)):
-            if isinstance(line, EventLine) and line.payload is None:
-                line.payload = verbatim(readable_body(received))
-            outcome.add(0, line)
-    except PartRefusedError as error:
-        outcome = Outcome(received, entry)
-        outcome.refuse(0, error)
-    return outcome.result()
+        return reader(document, SOURCE_FILES.of(received.source))
+
+    return normalised_delivery(received, entry, lines_of)
 
 
 def _reader(document: Document, topic: str) -> Callable[[Document, SourceSettings], list[Line]]:

@@ -1,8 +1,6 @@
 """The client that pulls are made with: addresses are checked where the connection is made, and no answer takes for ever."""
 
 import socket
-import threading
-import time
 from typing import Any
 
 import httpx
@@ -11,6 +9,7 @@ import pytest
 from orchestration import outbound
 from orchestration.errors import PrivateAddressError
 from orchestration.outbound import outbound_client
+from tests.fakes.dripping import dripping_server
 from tests.fakes.rest_api import RestApi
 from tests.fakes.vendor import FakeClock
 
@@ -46,26 +45,9 @@ def test_the_connection_goes_to_the_address_that_was_checked(monkeypatch: pytest
 
 def test_an_answer_that_drips_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outbound, "ANSWER_SECONDS", 0.6)
-    done = threading.Event()
-
-    def drip(listener: socket.socket) -> None:
-        peer, _ = listener.accept()
-        with peer:
-            while not done.wait(0.05):
-                try:
-                    peer.sendall(b"H")
-                except OSError:
-                    return
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=drip, args=[listener])
-        thread.start()
-        started = time.monotonic()
-        try:
-            url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-            with outbound_client(url, allow_private=True) as client, pytest.raises(httpx.TransportError):
-                client.get("/")
-            assert time.monotonic() - started < 10
-        finally:
-            done.set()
-            thread.join()
+    with (
+        dripping_server() as url,
+        outbound_client(url, allow_private=True) as client,
+        pytest.raises(httpx.TransportError),
+    ):
+        client.get("/")

@@ -3,7 +3,6 @@
 import json
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,6 +14,7 @@ from orchestration import webhooks
 from orchestration.errors import WebhookError
 from orchestration.outbound import is_public
 from orchestration.webhooks import post_json
+from tests.fakes.dripping import dripping_server
 
 
 @contextmanager
@@ -118,28 +118,8 @@ def test_public_addresses_are_public() -> None:
 
 def test_a_receiver_that_answers_a_byte_at_a_time_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(webhooks, "PATIENCE_SECONDS", 0.6)
-    done = threading.Event()
-
-    def drip(listener: socket.socket) -> None:
-        peer, _ = listener.accept()
-        with peer:
-            while not done.wait(0.1):
-                try:
-                    peer.sendall(b"H")
-                except OSError:
-                    return
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=drip, args=[listener])
-        thread.start()
-        started = time.monotonic()
-        try:
-            with pytest.raises(WebhookError):
-                post_json(f"http://127.0.0.1:{listener.getsockname()[1]}/", {}, allow_private=True)
-            assert time.monotonic() - started < 10
-        finally:
-            done.set()
-            thread.join()
+    with dripping_server() as url, pytest.raises(WebhookError):
+        post_json(url, {}, allow_private=True)
 
 
 def test_nobody_there_is_one_sentence_without_the_address() -> None:
