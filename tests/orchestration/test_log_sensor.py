@@ -100,6 +100,26 @@ def test_the_sensor_leaves_a_writing_run_alone_and_a_refresh_does_not_wait_for_a
     assert WRITES.items() <= defs.resolve_job_def("landing").tags.items()
 
 
+def test_landings_that_went_well_do_not_fill_the_disk(
+    platform: Platform, own_instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from orchestration import log_sensor
+
+    monkeypatch.setattr(log_sensor, "KEPT_RUNS", 2)
+    states = [dg.DagsterRunStatus.FAILURE, *[dg.DagsterRunStatus.SUCCESS] * 4]
+    runs = [dg.DagsterRun("landing", status=state) for state in states] + [dg.DagsterRun("refresh", status=states[1])]
+    for run in runs:
+        own_instance.add_run(run)
+        own_instance.report_engine_event("it went on", run)
+    files = set(Path(own_instance.root_directory).rglob("*-*-*-*-*.db"))
+    assert {file.stem for file in files} == {run.run_id for run in runs}
+    send(platform, call("1"))
+    assert isinstance(tick(platform, own_instance), dg.RunRequest)
+    left = {run.run_id for run in own_instance.get_runs()}
+    assert left == {runs[at].run_id for at in (0, 3, 4, 5)}
+    assert {file.stem for file in files if file.exists()} == left
+
+
 def test_the_job_lands_the_log_alone_and_says_what_came(platform: Platform, tmp_path: Path) -> None:
     from orchestration.definitions import defs
 
