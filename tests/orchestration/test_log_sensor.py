@@ -9,27 +9,12 @@ import dagster as dg
 import pytest
 from dagster import DagsterInstance
 
-from activation.embedded_redis import EmbeddedRedis
 from orchestration.log_passes import land_the_log
 from orchestration.resources import Platform
-from orchestration.settings import DAGSTER_CONFIG, load_settings
+from orchestration.settings import DAGSTER_CONFIG
 from tests.orchestration.collected import call, rows, send
 
 pytestmark = pytest.mark.usefixtures("manifest")
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedRedis]:
-    with EmbeddedRedis(tmp_path_factory.mktemp("log"), maxmemory_mb=64) as running:
-        yield running
-
-
-@pytest.fixture
-def platform(server: EmbeddedRedis, tmp_path: Path) -> Platform:
-    """An installation with a log of its own, which is empty."""
-    with server.client() as client:
-        client.flushall()
-    return Platform(load_settings(home=tmp_path / "home", log_url=server.url))
 
 
 @pytest.fixture
