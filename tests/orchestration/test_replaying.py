@@ -65,7 +65,11 @@ def test_what_lands_is_what_another_import_would_have_landed(platform: Platform,
         ]
 
 
-@pytest.mark.parametrize("suffix", ["csv", "ndjson", "json", "parquet"])
+@pytest.mark.parametrize(
+    ("platform", "suffix"),
+    [*(("duckdb", suffix) for suffix in ("csv", "ndjson", "json", "parquet")), ("postgres", "ndjson")],
+    indirect=["platform"],
+)
 def test_rows_without_ids_get_those_of_another_import_in_any_format_and_part_by_part(
     platform: Platform, tmp_path: Path, suffix: str
 ) -> None:
