@@ -15,6 +15,7 @@ from bench import (
     identity,
     identity_quality,
     landing,
+    log_landing,
     normaliser,
     normaliser_latency,
     online_retail,
@@ -47,6 +48,7 @@ BENCHMARKS = {
     "collector": Benchmark(collector.run, 5),
     "normaliser": Benchmark(normaliser.COMPARISON.run, 100_000),
     "normaliser_latency": Benchmark(normaliser_latency.run, 5),
+    "log_landing": Benchmark(log_landing.COMPARISON.run, 200_000),
     "scoring": Benchmark(scoring.COMPARISON.run, 200_000),
     "whole_pass": Benchmark(whole_pass.run, 200_000, repeats=1),
 }

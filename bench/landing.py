@@ -63,26 +63,26 @@ FILE = """
 
 def prepare(run: Run) -> Facts:
     """Write the file: Segment track calls of the shape and size of the reference's (some 640 bytes an event)."""
-    duckdb.execute(FILE.format(size=run.size, path=_file(run)))
-    return {"bytes per event": round(_file(run).stat().st_size / run.size)}
+    duckdb.execute(FILE.format(size=run.size, path=events_file(run)))
+    return {"bytes per event": round(events_file(run).stat().st_size / run.size)}
 
 
 def weft(run: Run) -> Facts:
     """land_file through the mapping `segment`: typed, checked, rejects and books kept, keys checked."""
-    with _warehouse(run) as connection, _until_checkpoint(run, connection):
-        land_file(connection, path=_file(run), mapping="segment", landed_at=LANDED_AT)
-    return _found(run)
+    with warehouse(run) as connection, until_checkpoint(run, connection):
+        land_file(connection, path=events_file(run), mapping="segment", landed_at=LANDED_AT)
+    return found(run)
 
 
 def read_json(run: Run) -> Facts:
     """DuckDB's reader with a column spec, straight into the same table: no checks, columns it cannot fill left null."""
     spec = "{" + ", ".join(f"'{name}': '{type_}'" for name, (type_, _) in FIELDS.items()) + "}"
     named = ", ".join(f'"{name}" as {column}' for name, (_, column) in FIELDS.items())
-    reader = f"read_json('{_file(run)}', format = 'newline_delimited', columns = {spec})"
-    with _warehouse(run) as connection, _until_checkpoint(run, connection):
+    reader = f"read_json('{events_file(run)}', format = 'newline_delimited', columns = {spec})"
+    with warehouse(run) as connection, until_checkpoint(run, connection):
         connection.execute("set preserve_insertion_order = false")
         connection.execute(f"insert into raw.events by name select 'segment' as source, {named} from {reader}")
-    return _found(run)
+    return found(run)
 
 
 class Track(BaseModel):
@@ -101,12 +101,12 @@ class Track(BaseModel):
 
 def pydantic_rows(run: Run) -> Facts:
     """Each line validated into a pydantic model, appended as Arrow batches."""
-    with _warehouse(run) as connection, _until_checkpoint(run, connection):
+    with warehouse(run) as connection, until_checkpoint(run, connection):
         validate = TypeAdapter(Track).validator.validate_json
-        with _file(run).open("rb") as lines:
+        with events_file(run).open("rb") as lines:
             while batch := [validate(line) for line in islice(lines, ROWS_AT_ONCE)]:
                 _append(connection, batch)
-    return _found(run)
+    return found(run)
 
 
 def _append(connection: duckdb.DuckDBPyConnection, rows: list[Track]) -> None:
@@ -124,7 +124,8 @@ def _append(connection: duckdb.DuckDBPyConnection, rows: list[Track]) -> None:
 
 
 @contextmanager
-def _warehouse(run: Run) -> Iterator[duckdb.DuckDBPyConnection]:
+def warehouse(run: Run) -> Iterator[duckdb.DuckDBPyConnection]:
+    """An empty warehouse of the run."""
     with duckdb.connect(str(run.scratch / "warehouse.duckdb")) as connection:
         connection.execute("set timezone = 'UTC'")
         ensure_raw_tables(connection)
@@ -132,17 +133,20 @@ def _warehouse(run: Run) -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 @contextmanager
-def _until_checkpoint(run: Run, connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+def until_checkpoint(run: Run, connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Time the block and the checkpoint behind it."""
     with run.clock.running():
         yield
         connection.execute("checkpoint")
 
 
-def _file(run: Run) -> Path:
+def events_file(run: Run) -> Path:
+    """What `prepare` wrote."""
     return run.inputs / "events.ndjson"
 
 
-def _found(run: Run) -> Facts:
+def found(run: Run) -> Facts:
+    """How many events landed."""
     with duckdb.connect(str(run.scratch / "warehouse.duckdb"), read_only=True) as connection:
         return {"events": row_count(DuckDBConnection(connection), "raw.events")}
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import collector, normaliser
+from bench import collector, log_landing, normaliser
 from bench.comparison import Ratio, spread
 from bench.harness import BenchError, Contender, Facts, Measurement, Run, interleaved
 from bench.identity_quality import Judged
@@ -72,6 +72,16 @@ def test_normalised_or_copied_every_request_is_written(tmp_path: Path) -> None:
         run = Run(tmp_path, tmp_path / contender.work.__name__, size=200)
         [[requests_of, count]] = contender.work(run).items()
         assert count * int(requests_of.removeprefix("requests of ")) == 200
+
+
+def test_what_lands_from_the_log_is_what_lands_from_the_file(tmp_path: Path) -> None:
+    landed = []
+    log_landing.COMPARISON.prepare(Run(tmp_path, tmp_path, size=300))
+    for contender in log_landing.COMPARISON.contenders:
+        scratch = tmp_path / contender.work.__name__
+        scratch.mkdir()
+        landed.append(contender.work(Run(tmp_path, scratch, size=300)))
+    assert landed == [{"events": 300}] * 2
 
 
 @pytest.mark.nightly
