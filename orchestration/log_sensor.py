@@ -8,12 +8,14 @@ from ingestion.event_log import LogError
 from ingestion.log_backlog import Backlog, read_backlog
 from orchestration.event_log import has_log, opened_log
 from orchestration.resources import Platform
-from orchestration.runs import unfinished_run
+from orchestration.runs import forget_runs, unfinished_run
 from orchestration.schedules import WRITING_JOBS, landing
 from orchestration.state import utc_now
 
 INTERVAL_SECONDS = 60
 """A run takes some eight seconds of a core before it lands anything, to load Dagster and the project."""
+KEPT_RUNS = 200
+"""Of landings that went well; each takes some 250 kB of Dagster's storage."""
 PATIENCE_SECONDS = 3.0
 FIRST_WAIT, LONGEST_WAIT = timedelta(seconds=30), timedelta(minutes=15)
 """After a run that left the position where it was, as one does that failed; twice as long after each further one."""
@@ -55,6 +57,7 @@ def log_grown(
         due = max(record.create_timestamp.replace(tzinfo=None) for record in failed) + wait
         if utc_now() < due:
             return dg.SkipReason(f"The last landing of the log failed; the next try is at {due:%H:%M:%S} UTC.")
+    forget_runs(context.instance, landing.name, kept=KEPT_RUNS)
     return dg.RunRequest(run_key=f"{position}:{len(before)}", run_config=LOG_ALONE, tags={POSITION_TAG: position})
 
 

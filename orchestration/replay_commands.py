@@ -77,7 +77,7 @@ def _counts(connection: Connection, selection: Selection) -> Table:
         values,
     )
     waiting_, settled_ = (Column(name, justify="right", no_wrap=True) for name in ("waiting", "settled"))
-    table = Table("source", "reason", waiting_, settled_, "newest", "why", box=None)
+    table = Table("source", "reason", waiting_, settled_, "newest", Column("why", overflow="fold"), box=None)
     for of_source, code, waiting, settled, at, why in rows:
         table.add_row(of_source, code, f"{waiting:,}", f"{settled:,}", f"{at:%Y-%m-%d %H:%M}", escape(why or ""))
     return table
@@ -90,7 +90,8 @@ def _newest(connection: Connection, selection: Selection, limit: int) -> Table:
         f"where {condition} order by rejected_at desc, origin, row_number limit {limit}",
         values,
     )
-    table = Table(Column("id", no_wrap=True), "source", "reason", "from", "row", "refused", "settled", box=None)
+    folded = (Column(name, overflow="fold") for name in ("source", "reason", "from", "row", "refused", "settled"))
+    table = Table(Column("id", no_wrap=True), *folded, box=None)
     for reject_id, of_source, code, origin, row, refused_at, settled_at in rows:
         instants = (f"{at:%Y-%m-%d %H:%M}" if at else "-" for at in (refused_at, settled_at))
         table.add_row(reject_id[:ID_SHOWN], of_source, code, escape(origin), str(row), *instants)

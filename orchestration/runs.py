@@ -1,17 +1,21 @@
 """Dagster's runs as a person asks for them: the last one of every job, those that are not over, those whose process is gone."""
 
 import os
+import shutil
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 import dagster as dg
+from dagster._core.storage.event_log.sqlite import SqliteEventLogStorage
 
 from orchestration.settings import Settings
 
 PROCESS_TAG = "weft/process"
 LOOKED_AT = 200
 """Runs that are looked through, newest first, for the last one of every job."""
+FORGOTTEN_AT_ONCE = 20
 NOT_OVER = [
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.QUEUED,
@@ -53,6 +57,23 @@ def unfinished_run(instance: dg.DagsterInstance, jobs: Collection[str]) -> dg.Da
     """A run of one of these jobs that waits or goes on; None where there is none, or only such as were killed."""
     runs = instance.get_runs(dg.RunsFilter(statuses=NOT_OVER))
     return next((run for run in runs if run.job_name in jobs and not is_dead(instance, run)), None)
+
+
+def forget_runs(instance: dg.DagsterInstance, job: str, *, kept: int) -> None:
+    """Forget the oldest runs of a job that ends well again and again, all but the newest `kept` and those that failed.
+
+    Dagster keeps a file a run, for ever; a job that runs every minute would fill the disk with them. A few are forgotten at a time.
+    """
+    good = dg.RunsFilter(job_name=job, statuses=[dg.DagsterRunStatus.SUCCESS])
+    for record in instance.get_run_records(good, limit=kept + FORGOTTEN_AT_ONCE)[kept:]:
+        run_id = record.dagster_run.run_id
+        instance.delete_run(run_id)
+        # what it deletes are rows: the run's file keeps its size, and its logs stay
+        shutil.rmtree(Path(instance.storage_directory()) / run_id, ignore_errors=True)
+        events = instance.event_log_storage
+        if isinstance(events, SqliteEventLogStorage):
+            for part in ("", "-wal", "-shm"):
+                Path(f"{events.path_for_shard(run_id)}{part}").unlink(missing_ok=True)
 
 
 def last_runs(settings: Settings) -> list[LastRun]:

@@ -46,7 +46,9 @@ class Settings(BaseSettings):
     redis_port: int | None = None
     dagster_port: int = 3000
     log_url: SecretStr | None = None
-    log_memory_mb: int = Field(default=256, ge=16)
+    log_memory_mb: int = Field(
+        default=256, ge=64
+    )  # a quarter has to have room for what the largest request becomes, 8 MB, twice
     collector_port: int = Field(default=8080, ge=1, le=65535)
     shop_port: int = Field(default=8090, ge=0, le=65535)
     webhook_secrets: SecretStr | None = None

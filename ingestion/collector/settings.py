@@ -48,6 +48,8 @@ class Limits:
     event_bytes: int = 32 << 10
     batch_bytes: int = 500 << 10
     batch_events: int = 2_500
+    snowplow_bytes: int = 1 << 20
+    """Snowplow's own collector's limit: its trackers on servers know none and would send a larger batch for ever."""
     webhook_bytes: int = 2_000_000
     bodies_in_memory_bytes: int = 128_000_000
     events_per_second: float | None = None

@@ -7,7 +7,7 @@ import msgspec
 
 from ingestion.collector.answers import Refusal
 from ingestion.collector.settings import Limits
-from ingestion.lone_surrogates import without_lone_surrogates
+from ingestion.near_json import mended
 
 _NOTHING = msgspec.Raw(b"null")
 _BAD_REQUEST = 400
@@ -83,10 +83,10 @@ def _decoded(decode: Callable[[bytes], _Shape], body: bytes) -> _Shape:
     except RecursionError as error:
         raise _broken() from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        mended = without_lone_surrogates(body)
-        if mended == body:
+        better = mended(body)
+        if better == body:
             raise _broken() from error
-        return _decoded(decode, mended)
+        return _decoded(decode, better)
 
 
 def _broken() -> Refusal:

@@ -15,6 +15,8 @@ from ingestion.collector.routing import CollectorRoute
 from ingestion.collector.settings import KeyFacts
 from ingestion.collector.taking import query_without_key
 
+_TOO_LARGE = 400  # on a 413 its trackers send the same again, and nothing that comes behind it
+
 
 def snowplow_routes(context: CollectorContext) -> list[CollectorRoute]:
     """The routes; without a source for them in the settings they answer 404."""
@@ -29,7 +31,7 @@ def snowplow_routes(context: CollectorContext) -> list[CollectorRoute]:
                 security=NO_KEY,
                 body=post,
                 responses=answered("Success", "The event log has it on disk.")
-                | refusals("400", "404", "413", "415", "429", "503"),
+                | refusals("400", "404", "415", "429", "503"),
             ),
             is_cross_origin=True,
         )
@@ -49,10 +51,11 @@ def snowplow_routes(context: CollectorContext) -> list[CollectorRoute]:
 
 async def _take_payload(context: CollectorContext, request: Request) -> Response:
     facts = _source(context)
-    limit = context.settings.limits.batch_bytes
-    received = await context.body(request, limit=limit)
+    limit = context.settings.limits.snowplow_bytes
+    received = await context.body(request, limit=limit, too_large_status=_TOO_LARGE)
     encoding = encoding_of(request)
-    events = shapes.snowplow(plain(received, encoding, limit=limit), context.settings.limits)
+    body = plain(received, encoding, limit=limit, too_large_status=_TOO_LARGE)
+    events = shapes.snowplow(body, context.settings.limits)
     context.limits.admit(facts.source, context.limit_of(facts))
     of_request = facts_of(request, context.settings.trusted_proxies, path="tp2", encoding=encoding)
     await context.append("snowplow", facts, received, of_request, events=events)

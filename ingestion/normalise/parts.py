@@ -8,7 +8,7 @@ import msgspec
 
 from ingestion.envelope import RejectReason
 from ingestion.event_log import Received
-from ingestion.lone_surrogates import without_lone_surrogates
+from ingestion.near_json import mended
 from ingestion.normalise.lines import PartRefusedError
 
 BODY_BYTES = 8 << 20  # of a decoded body; the collector takes less
@@ -56,10 +56,10 @@ def decoded_json(decoder: "msgspec.json.Decoder[_Decoded]", content: bytes | msg
             raise PartRefusedError(RejectReason.BAD_NUMBER) from None
         raise PartRefusedError(RejectReason.NOT_AN_OBJECT) from None
     except msgspec.DecodeError:
-        mended = without_lone_surrogates(bytes(content))
-        if mended == content:
+        better = mended(bytes(content))
+        if better == content:
             raise PartRefusedError(RejectReason.BROKEN_JSON, "The body is not valid JSON.") from None
-    return decoded_json(decoder, mended)
+    return decoded_json(decoder, better)
 
 
 def _inflated(body: bytes) -> bytes:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from activation.embedded_redis import EmbeddedRedis
+from orchestration.resources import Platform
 from orchestration.settings import load_settings
 from orchestration.state import State
 from tests.orchestration.logged import Logged
@@ -41,6 +42,14 @@ def logged(log_server: EmbeddedRedis, tmp_path: Path) -> Iterator[Logged]:
     opened = Logged(log_server, tmp_path)
     yield opened
     opened.log.close()
+
+
+@pytest.fixture
+def platform(log_server: EmbeddedRedis, tmp_path: Path) -> Platform:
+    """An installation with an event log of its own, which is empty; a file whose tests need another one defines its own."""
+    with log_server.client() as client:
+        client.flushall()
+    return Platform(load_settings(home=tmp_path / "home", log_url=log_server.url))
 
 
 @pytest.fixture

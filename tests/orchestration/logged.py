@@ -131,9 +131,10 @@ def append(url: str, requests: Sequence[Received]) -> list[str]:
     """What the collector does: the requests into the log, in their order; their ids."""
 
     async def all_of_them() -> list[str]:
-        writer = RedisLogWriter(url)
+        writer = RedisLogWriter(url, patience_seconds=60)
         try:
-            return await asyncio.gather(*map(writer.append, requests))
+            # one after the other: whose body stands is decided by the log's order
+            return [await writer.append(request) for request in requests]
         finally:
             await writer.close()
 
@@ -168,6 +169,11 @@ def land(
         step = on_step or failpoints("log_landing")
         given = {"landed_at": LANDED_AT, "on_step": step, "bounds": Bounds(entries)} | changes
         return list(land_log(connection, log, **given))
+
+
+def ids(where: str) -> list[str]:
+    """Message ids in the order of landing."""
+    return [id_ for (id_,) in query(where, "select message_id from raw.events order by landed_seq")]
 
 
 def check(where: str, ledger: Ledger, log: EventLog) -> None:

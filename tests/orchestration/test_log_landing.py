@@ -1,19 +1,15 @@
 """The event log lands as files do: same rules, same bytes kept aside; and its position, its gaps and its accidents."""
 
 import json
-import threading
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-import pytest
-
-from ingestion.event_log import LogUnavailableError, Normalized, NormalizedEntry, Received, Refused
-from ingestion.file_errors import FileError
+from ingestion.event_log import Normalized, NormalizedEntry, Received, Refused
 from ingestion.log_chunks import Bounds
+from ingestion.mappings import load_mapping
 from ingestion.redis_log import RedisEventLog
-from orchestration.log_landing import land_log
+from orchestration.collecting import land_file
 from tests.orchestration.inbox import query
 from tests.orchestration.logged import (
     LANDED_AT,
@@ -24,20 +20,13 @@ from tests.orchestration.logged import (
     batch,
     call,
     check,
+    ids,
     land,
-    normalise_all,
     traffic,
     writing,
 )  # fmt: skip
 
-POSITION = "select position, restart_reason from raw.log_positions"
-IDS = "select message_id from raw.events order by landed_seq"
 REFUSED = "select reason, payload from raw.rejected_events order by received_at, row_number"
-
-
-def ids(where: str) -> list[str]:
-    """Message ids in the order of landing."""
-    return [id_ for (id_,) in query(where, IDS)]
 
 
 def refused(where: str) -> list[tuple[str, bytes]]:
@@ -100,9 +89,6 @@ def test_hostile_values_are_refused_for_the_reasons_that_files_have(where: str, 
     inbox = tmp_path / "file.ndjson"
     inbox.write_bytes(b"".join(part.replace(b'"h', b'"f') + b"\n" for part in parts))
     with writing(where) as connection:
-        from ingestion.mappings import load_mapping
-        from orchestration.collecting import land_file  # the same door as `weft import`
-
         mapping = load_mapping("segment").model_copy(update={"source": "web"})
         land_file(connection, path=inbox, mapping=mapping, landed_at=LANDED_AT)
     rows = query(where, "select reason, payload from raw.rejected_events where origin = 'file.ndjson'")
@@ -168,131 +154,6 @@ def test_products_and_privacy_requests_land_with_the_events(where: str, logged: 
     assert query(where, "select distinct origin from raw.rejected_events") == [(f"log/shopify/{entry}",)]
 
 
-def test_another_log_lands_whole_and_the_restart_is_noted(where: str, logged: Logged) -> None:
-    logged.collect(batch(call("m1"), call("m2")))
-    land(where, logged.log)
-    with logged.server.client() as client:
-        client.flushall()
-    logged.collect(batch(call("m2"), call("m3")))
-    [report] = land(where, logged.log)
-    assert (report.accepted, report.duplicates) == (1, 1)
-    assert ids(where) == ["m1", "m2", "m3"]
-    assert query(where, POSITION) == [(logged.log.state().last_normalized, "other_log")]
-
-
-def test_an_older_copy_of_the_log_lands_what_comes_behind_it(duckdb_file: str, logged: Logged) -> None:
-    """The newest ids are gone with the copy: what comes has ids that the position has passed."""
-    [first, *_] = logged.collect(batch(call("m1")), batch(call("m2")))
-    epoch = logged.log.state().epoch
-    land(duckdb_file, logged.log)
-    with logged.server.client() as client:
-        client.flushall()
-        client.set("events.epoch", epoch)
-        client.xadd("events.raw", {"k": "segment", "s": "web", "t": 1_771_545_600_000, "b": batch(call("m1")).body,
-                                   "f": '{"path":"batch"}'}, id=first)  # fmt: skip
-        normalise_all(logged.log)
-        client.xadd("events.raw", {"k": "segment", "s": "web", "t": 1_771_545_600_000, "b": batch(call("new")).body,
-                                   "f": '{"path":"batch"}'}, id=first.replace("-", "-1"))  # fmt: skip
-        normalise_all(logged.log)
-    [report] = land(duckdb_file, logged.log)
-    assert (report.accepted, report.duplicates) == (1, 1)
-    assert ids(duckdb_file) == ["m1", "m2", "new"]
-    assert query(duckdb_file, "select restart_reason from raw.log_positions") == [("older_copy",)]
-    assert logged.log.state().epoch != epoch
-
-
-def test_a_new_warehouse_is_told_apart_from_the_one_that_the_log_knows(
-    duckdb_file: str, logged: Logged, tmp_path: Path
-) -> None:
-    logged.collect(batch(call("m1")))
-    land(duckdb_file, logged.log)
-    logged.collect(batch(call("m2")))
-    other = str(tmp_path / "other.duckdb")
-    land(other, logged.log)
-    assert ids(other) == ["m2"]
-    assert query(other, "select restart_reason from raw.log_positions") == [("older_warehouse",)]
-
-
-@pytest.mark.parametrize("gone", ["some", "all"])
-def test_entries_that_were_gone_before_they_landed_are_told(
-    duckdb_file: str, logged: Logged, caplog: pytest.LogCaptureFixture, gone: str
-) -> None:
-    logged.collect(batch(call("m0")))
-    land(duckdb_file, logged.log)
-    assert query(duckdb_file, "select restart_reason from raw.log_positions") == [(None,)]
-    entries = logged.collect(*(batch(call(f"m{number}")) for number in range(1, 6)))
-    with logged.server.client() as client:
-        client.xtrim("events.normalized", maxlen=2 if gone == "some" else 0, approximate=False)
-    land(duckdb_file, logged.log)
-    assert ids(duckdb_file) == (["m0", "m4", "m5"] if gone == "some" else ["m0"])
-    assert query(duckdb_file, POSITION) == [(entries[-1], "entries_missing")]
-    assert "were gone before they had landed" in caplog.text
-    caplog.clear()
-    logged.collect(batch(call("m6")))
-    land(duckdb_file, logged.log, landed_at=LANDED_AT + timedelta(days=1))
-    assert not caplog.text
-    assert query(duckdb_file, "select restarted_at from raw.log_positions") == [(LANDED_AT,)]
-
-
-def test_an_entry_taken_out_of_the_middle_is_told(duckdb_file: str, logged: Logged) -> None:
-    entries = logged.collect(*(batch(call(f"m{number}")) for number in range(3)))
-    with logged.server.client() as client:
-        client.xdel("events.normalized", entries[1])
-    land(duckdb_file, logged.log, entries=1)
-    assert ids(duckdb_file) == ["m0", "m2"]
-    assert query(duckdb_file, POSITION) == [(entries[2], "entries_missing")]
-
-
-def test_of_two_landings_at_once_one_says_why_it_does_nothing(where: str, logged: Logged) -> None:
-    """DuckDB admits one writer, so there the second waits for the lock; here both have read the same chunk."""
-    logged.collect(batch(call("m1")))
-    if not where.startswith("postgresql:"):
-        with writing(where) as connection:
-            first = land_log(connection, logged.log, landed_at=LANDED_AT, on_step=meanwhile(where, logged, connection))
-            with pytest.raises(FileError, match="Another landing of the event log came between"):
-                list(first)
-    else:
-        with pytest.raises(FileError, match="Another landing of the event log came between"):
-            land(where, logged.log, on_step=meanwhile(where, logged, None))
-    assert ids(where) == ["m1"]
-    assert query(where, "select sum(rows_read) from raw.landings") == [(1,)]
-
-
-def meanwhile(where: str, logged: Logged, connection: object) -> Callable[[str], None]:
-    """Another landing does all of it once the first has read."""
-
-    def on_step(step: str) -> None:
-        if step != "after_read":
-            return
-        if connection is not None:
-            list(land_log(connection, logged.log, landed_at=LANDED_AT, on_step=lambda step: None))  # type: ignore[arg-type]
-        else:
-            land(where, logged.log, on_step=lambda step: None)
-
-    return on_step
-
-
-def test_landings_side_by_side_in_postgresql_wait_for_each_other(postgres_url: str, logged: Logged) -> None:
-    ledger, refusals = Ledger(), list[str]()
-    land(postgres_url, logged.log)
-    logged.collect(*traffic(ledger, requests=40, seed=3))
-
-    def go() -> None:
-        try:
-            land(postgres_url, RedisEventLog(logged.server.url), entries=5)
-        except FileError as error:
-            refusals.append(str(error))
-
-    threads = [threading.Thread(target=go) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    land(postgres_url, logged.log)
-    check(postgres_url, ledger, logged.log)
-    assert all("Another landing of the event log came between" in said for said in refusals)
-
-
 def test_a_refused_part_whose_request_is_gone_is_kept_without_bytes(duckdb_file: str, logged: Logged) -> None:
     [entry] = append(logged.server.url, [batch(call("m1"))])
     refusal = Refused(3, "no_id", "An event needs a userId or an anonymousId.")
@@ -339,24 +200,3 @@ def test_the_same_chunk_landed_again_changes_nothing(where: str, logged: Logged)
     assert {(report.accepted, report.rejected_count, report.conflicts) for report in reports} == {(0, 0, 0)}
     assert [(sum(report.duplicates for report in reports),)] == rows
     assert (query(where, "select * from raw.events order by landed_seq"), refused(where)) == before
-
-
-@pytest.mark.parametrize("step", ["after_read", "before_commit", "committed"])
-def test_redis_dies_while_its_log_lands_and_the_next_landing_goes_on(
-    duckdb_file: str, logged: Logged, step: str
-) -> None:
-    ledger = Ledger()
-    logged.collect(*traffic(ledger, requests=20, seed=2))
-    passed: list[str] = []
-
-    def on_step(reached: str) -> None:
-        passed.append(reached)
-        if reached == step and passed.count(step) == 2:
-            logged.server.stop()
-
-    with pytest.raises(LogUnavailableError, match="does not answer"):
-        land(duckdb_file, logged.log, entries=5, on_step=on_step)
-    logged.server.start()
-    logged.log = RedisEventLog(logged.server.url)
-    land(duckdb_file, logged.log, entries=5)
-    check(duckdb_file, ledger, logged.log)

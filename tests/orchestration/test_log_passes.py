@@ -1,7 +1,7 @@
 """The event log in the platform: landed by passes and by its sensor, checked, and told of by `weft status`."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime
 from io import StringIO
 from pathlib import Path
@@ -25,20 +25,6 @@ from orchestration.status_tables import status_tables
 from tests.orchestration.collected import call, rows, send
 
 pytestmark = pytest.mark.usefixtures("manifest")
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedRedis]:
-    with EmbeddedRedis(tmp_path_factory.mktemp("log"), maxmemory_mb=64) as running:
-        yield running
-
-
-@pytest.fixture
-def platform(server: EmbeddedRedis, tmp_path: Path) -> Platform:
-    """An installation with a log of its own, which is empty."""
-    with server.client() as client:
-        client.flushall()
-    return Platform(load_settings(home=tmp_path / "home", log_url=server.url))
 
 
 def test_a_pass_lands_the_log_also_what_no_normaliser_came_to(platform: Platform) -> None:
@@ -164,9 +150,9 @@ def test_what_is_refused_in_conflict_or_waits_for_an_answer_is_checked(platform:
     assert waiting.metadata["web: customers/redact"].value == 1
 
 
-def test_a_log_that_is_not_landed_is_checked(platform: Platform, server: EmbeddedRedis) -> None:
+def test_a_log_that_is_not_landed_is_checked(platform: Platform, log_server: EmbeddedRedis) -> None:
     assert checked(platform, "the_log_has_landed").passed
-    with server.client() as client:
+    with log_server.client() as client:
         client.xadd("events.raw", {"k": "segment", "s": "web", "t": 1, "b": "{}"}, id="1000-0")
     behind = checked(platform, "the_log_has_landed")
     assert (behind.passed, behind.severity) == (False, dg.AssetCheckSeverity.WARN)

@@ -9,27 +9,12 @@ import dagster as dg
 import pytest
 from dagster import DagsterInstance
 
-from activation.embedded_redis import EmbeddedRedis
 from orchestration.log_passes import land_the_log
 from orchestration.resources import Platform
-from orchestration.settings import DAGSTER_CONFIG, load_settings
+from orchestration.settings import DAGSTER_CONFIG
 from tests.orchestration.collected import call, rows, send
 
 pytestmark = pytest.mark.usefixtures("manifest")
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedRedis]:
-    with EmbeddedRedis(tmp_path_factory.mktemp("log"), maxmemory_mb=64) as running:
-        yield running
-
-
-@pytest.fixture
-def platform(server: EmbeddedRedis, tmp_path: Path) -> Platform:
-    """An installation with a log of its own, which is empty."""
-    with server.client() as client:
-        client.flushall()
-    return Platform(load_settings(home=tmp_path / "home", log_url=server.url))
 
 
 @pytest.fixture
@@ -98,6 +83,26 @@ def test_the_sensor_leaves_a_writing_run_alone_and_a_refresh_does_not_wait_for_a
     assert tick(platform, own_instance) == "A run of refresh is starting; what is in the log comes after it."
     assert "landing" not in WRITING_JOBS
     assert WRITES.items() <= defs.resolve_job_def("landing").tags.items()
+
+
+def test_landings_that_went_well_do_not_fill_the_disk(
+    platform: Platform, own_instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from orchestration import log_sensor
+
+    monkeypatch.setattr(log_sensor, "KEPT_RUNS", 2)
+    states = [dg.DagsterRunStatus.FAILURE, *[dg.DagsterRunStatus.SUCCESS] * 4]
+    runs = [dg.DagsterRun("landing", status=state) for state in states] + [dg.DagsterRun("refresh", status=states[1])]
+    for run in runs:
+        own_instance.add_run(run)
+        own_instance.report_engine_event("it went on", run)
+    files = set(Path(own_instance.root_directory).rglob("*-*-*-*-*.db"))
+    assert {file.stem for file in files} == {run.run_id for run in runs}
+    send(platform, call("1"))
+    assert isinstance(tick(platform, own_instance), dg.RunRequest)
+    left = {run.run_id for run in own_instance.get_runs()}
+    assert left == {runs[at].run_id for at in (0, 3, 4, 5)}
+    assert {file.stem for file in files if file.exists()} == left
 
 
 def test_the_job_lands_the_log_alone_and_says_what_came(platform: Platform, tmp_path: Path) -> None:

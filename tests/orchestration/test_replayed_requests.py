@@ -172,6 +172,36 @@ def test_a_request_that_was_refused_as_a_whole_falls_into_its_parts(
         check_books(connection)
 
 
+def test_webhooks_that_a_broken_file_kept_out_become_products_and_privacy_requests(
+    platform: Platform, server: EmbeddedRedis, log: RedisEventLog
+) -> None:
+    file = platform.settings.home / "sources" / "shop.yml"
+    file.parent.mkdir()
+    file.write_text("currency: [")
+    product = {"id": 7, "title": "Mug", "updated_at": "2026-02-20T10:00:00Z", "variants": [{"price": "2.50"}]}
+    person = {"id": 5, "email": "ann@example.com"}
+    redact = {"shop_id": 1, "shop_domain": "a.example", "customer": person, "orders_to_redact": [1]}
+    bodies = {"products/update": product, "customers/redact": redact}
+    send(
+        server,
+        *(
+            Received("shopify", "shop", RECEIVED_AT, json.dumps(body).encode(), {"topic": topic})
+            for topic, body in bodies.items()
+        ),
+    )
+    with writer(platform) as connection:
+        landed(connection, log)
+        counts = "select (select count(*) from raw.products), (select count(*) from raw.privacy_requests)"
+        [before] = connection.rows(counts)
+        [(refused,)] = connection.rows("select count(*) from raw.rejected_events")
+        assert sum(before) + refused == 2
+        assert refused
+        file.write_text("currency: EUR")
+        assert again(connection).settled == refused
+        assert connection.rows(counts) == [(1, 1)]
+        assert connection.rows("select product_id, currency from raw.products") == [("7", "EUR")]
+
+
 def test_several_refused_lines_of_one_part_are_one_refused_row(
     platform: Platform, server: EmbeddedRedis, log: RedisEventLog
 ) -> None:
@@ -191,29 +221,50 @@ def test_several_refused_lines_of_one_part_are_one_refused_row(
         assert connection.rows("select rows_read, rejected, duplicates from raw.landings") == [(2, 1, 1)]
 
 
-@pytest.mark.parametrize("step", ["rows_written", "before_commit", "committed"])
+@pytest.mark.parametrize("step", ["before_commit", "committed"])
 def test_a_replay_that_is_killed_leaves_whole_chunks_and_the_next_does_the_rest(
     platform: Platform, tmp_path: Path, step: str
 ) -> None:
-    calls = [order(messageId=str(n)) for n in range(9)]
-    path = tmp_path / "calls.ndjson"
-    path.write_bytes(ndjson(*calls))
-    with writer(platform) as connection:
-        land_file(connection, path=path, mapping=load_mapping("segment"), landed_at=LANDED_AT)
-        know_currency(connection)
+    refuse_nine(platform, tmp_path)
     on_pass = 1 if step == "committed" else 2
     assert killed(platform, f"replay.{step}:{on_pass}") == -signal.SIGKILL
     with writer(platform) as connection:
-        counted = "select (select count(*) from raw.events), (select count(*) from raw.rejected_events where replayed_at is not null)"
-        assert connection.rows(counted) == [(4, 4)]
+        assert connection.rows(LANDED_AND_SETTLED) == [(4, 4)]
         check_books(connection)
         assert again(connection).settled == 5
-        assert connection.rows(counted) == [(9, 9)]
+        assert connection.rows(LANDED_AND_SETTLED) == [(9, 9)]
         assert connection.rows("select count(distinct message_id) from raw.events") == [(9,)]
         check_books(connection)
 
 
-def killed(platform: Platform, crash_at: str) -> int:
+@pytest.mark.parametrize("platform", ["duckdb"], indirect=True)
+def test_rows_marked_in_a_transaction_of_their_own_would_be_found_out(platform: Platform, tmp_path: Path) -> None:
+    refuse_nine(platform, tmp_path)
+    broken = (
+        "w = replaying._Chunk._write; replaying._Chunk._write = lambda self, each: "
+        "(self._settle(), self.target.run('commit'), self.target.run('begin'), w(self, each)); "
+    )
+    assert killed(platform, "replay.rows_written:2", broken) == -signal.SIGKILL
+    with writer(platform) as connection:
+        [(landed_rows, settled)] = connection.rows(LANDED_AND_SETTLED)
+    assert landed_rows < settled
+
+
+LANDED_AND_SETTLED = (
+    "select (select count(*) from raw.events), (select count(*) from raw.rejected_events where replayed_at is not null)"
+)
+
+
+def refuse_nine(platform: Platform, folder: Path) -> None:
+    """Nine orders in a currency that nobody knew when they came."""
+    path = folder / "calls.ndjson"
+    path.write_bytes(ndjson(*(order(messageId=str(n)) for n in range(9))))
+    with writer(platform) as connection:
+        land_file(connection, path=path, mapping=load_mapping("segment"), landed_at=LANDED_AT)
+        know_currency(connection)
+
+
+def killed(platform: Platform, crash_at: str, variant: str = "") -> int:
     """A replay in chunks of four rows, in a process of its own that kills itself."""
     settings = platform.settings
     environment = os.environ | {
@@ -227,7 +278,7 @@ def killed(platform: Platform, crash_at: str) -> int:
         environment["WEFT_POSTGRES_URL"] = settings.postgres_dsn
     script = (
         "from orchestration import replaying; from orchestration.resources import build_platform; "
-        "from orchestration.state import utc_now; replaying.CHUNK_ROWS = 4; p = build_platform(); c = p.warehouse.writer(); "
+        f"from orchestration.state import utc_now; replaying.CHUNK_ROWS = 4; {variant}p = build_platform(); c = p.warehouse.writer(); "
         "replaying.replay(c.__enter__(), replaying.Selection(), now=utc_now())"
     )
     return subprocess.run([sys.executable, "-c", script], env=environment, check=False, timeout=300).returncode

@@ -8,8 +8,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
 
 from ingestion.mappings import Mapping, load_mapping
+from orchestration.cli import app, is_mistake
 from orchestration.collecting import land_file
 from orchestration.replaying import ReplayReport, Selection, replay
 from orchestration.resources import Platform
@@ -63,7 +65,11 @@ def test_what_lands_is_what_another_import_would_have_landed(platform: Platform,
         ]
 
 
-@pytest.mark.parametrize("suffix", ["csv", "ndjson", "json", "parquet"])
+@pytest.mark.parametrize(
+    ("platform", "suffix"),
+    [*(("duckdb", suffix) for suffix in ("csv", "ndjson", "json", "parquet")), ("postgres", "ndjson")],
+    indirect=["platform"],
+)
 def test_rows_without_ids_get_those_of_another_import_in_any_format_and_part_by_part(
     platform: Platform, tmp_path: Path, suffix: str
 ) -> None:
@@ -170,3 +176,37 @@ def test_a_mapping_that_is_not_there_is_a_sentence_and_the_others_are_sent(platf
         [(problem, rows)] = report.problems.items()
         assert "There is no mapping 'shop'" in problem
         assert rows == 1
+
+
+def test_a_person_sees_what_was_refused_sends_it_again_and_is_told_what_became_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WEFT_HOME", str(tmp_path / "home"))
+    own = tmp_path / "shop.yml"
+    own.write_text(SHOP.model_dump_json(exclude_none=True, exclude_defaults=True))  # JSON is YAML
+    (tmp_path / "a.ndjson").write_bytes(ndjson(order("1"), foreign("2", email="ann@example.com")))
+
+    def weft(*arguments: str) -> tuple[int, str]:
+        result = CliRunner().invoke(app, arguments)
+        if result.exception and not isinstance(result.exception, SystemExit):
+            assert is_mistake(result.exception)  # type: ignore[arg-type]
+            return 2, str(result.exception)
+        return result.exit_code, " ".join(result.output.split())
+
+    assert weft("rejected") == (0, "Nothing was refused.")
+    assert weft("import", str(tmp_path / "a.ndjson"), "--mapping", str(own))[0] == 0
+    code, said = weft("rejected")
+    assert "unknown_currency 1 0" in said
+    assert "ann@" not in said + weft("rejected", "--list", "5")[1]
+    reject_id = weft("rejected", "--list", "5")[1].split("settled ")[1].split()[0]
+    assert json.loads(weft("rejected", "--show", reject_id)[1])["id"] == "2"
+    assert weft("rejected", "--show", "zzzz")[0] == 2
+    assert weft("replay")[0] == 2, "nobody knows the mapping by its name alone"
+    code, said = weft("replay", "--mapping", str(own), "--dry-run")
+    assert code == 0
+    assert said.endswith("1 stay refused (1 unknown_currency). Nothing was written (--dry-run).")
+    (tmp_path / "rates.csv").write_text("rate_date,currency,rate\n2020-01-01,XTS,2\n")
+    weft("import", str(tmp_path / "rates.csv"), "--mapping", "exchange_rates")
+    assert "1 are settled (1 rows are new)" in weft("replay", "--mapping", str(own), "--since", "2026-01-01")[1]
+    assert weft("replay") == (0, "Nothing that was refused waits there.")
+    assert "unknown_currency 0 1" in weft("rejected")[1]

@@ -182,6 +182,20 @@ def test_a_batch_may_have_500_kilobytes(
     assert len(log.entries) == (status == 200)
 
 
+@pytest.mark.parametrize(("size", "status"), [(1_048_576, 200), (1_048_577, 400)])
+@pytest.mark.parametrize("is_compressed", [False, True])
+def test_a_snowplow_payload_may_have_a_mebibyte(
+    client: Client, log: MemoryLog, size: int, status: int, is_compressed: bool
+) -> None:
+    body, headers = b'{"data": [{"e": "pv", "url": "' + b"x" * (size - 34) + b'"}]}', {}
+    assert len(body) == size
+    if is_compressed:
+        body, headers = gzip.compress(body, mtime=0), {"content-encoding": "gzip"}
+    answer = client.post("/com.snowplowanalytics.snowplow/tp2", content=body, headers=headers)
+    assert answer.status_code == status, "on a 413 its trackers send the same again for ever"
+    assert len(log.entries) == (status == 200)
+
+
 @pytest.mark.parametrize(("count", "status"), [(2_499, 200), (2_500, 200), (2_501, 400)])
 def test_a_batch_may_have_2500_events(client: Client, log: MemoryLog, count: int, status: int) -> None:
     body = json.dumps({"batch": [{}] * count, "data": [{}] * count}).encode()

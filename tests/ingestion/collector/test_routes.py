@@ -60,12 +60,23 @@ def test_json_is_json_whatever_its_content_type_says(client: Client, content_typ
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"nope", b"{} {}", b'{"a": NaN}', b"\xef\xbb\xbf{}", b'{"a": 01}', b'{"a": ' + b"[" * 30_000]
+    "body", [b"", b"{", b"nope", b"{} {}", b'{"a": NaN', b"\xef\xbb\xbf{}", b'{"a": 01}', b'{"a": ' + b"[" * 30_000]
 )
 def test_what_is_not_json_is_refused_with_400(client: Client, log: MemoryLog, body: bytes) -> None:
     answer = client.post("/v1/track", content=body, auth=AUTH)
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid_json")
     assert log.entries == []
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+def test_what_python_writes_for_no_number_is_taken_and_put_aside_alone(client: Client, number: str) -> None:
+    body = json.dumps(
+        {"batch": [{"type": "identify", "userId": "u", "traits": {"n": n}} for n in (float(number), 1.5)]}
+    )
+    answer = client.post("/v1/batch?verbose=1", content=body.encode(), auth=AUTH)
+    assert [(result["ok"], result.get("reason")) for result in answer.json()["results"]] == [
+        (False, "bad_number"), (True, None),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("body", [b"[]", b"1", b'"text"', b"null", b"true"])

@@ -51,9 +51,9 @@ CLEAN = Books()
 class Ledger:
     """Every attempt, noted before it is sent; for several threads."""
 
-    attempts: list[Attempt] = field(default_factory=list)
-    messages: dict[str, dict[str, Any]] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    attempts: list[Attempt] = field(default_factory=list, repr=False)
+    messages: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def compose(self, count: int, *, text_bytes: int = 0) -> list[str]:
         """New messages, by their ids, each with a text of a size."""

@@ -64,6 +64,15 @@ class SendsAgain(RedisLogWriter):
         return await super().append(received)
 
 
+class TakesAnySetting(RedisLogWriter):
+    """Never asks what its Redis is set to."""
+
+    async def _found_trouble(self) -> None:
+        if not self._connections:
+            await self._connect(is_look=True)
+        self._room_bytes = float("inf")
+
+
 class MintsIds(RedisEventLog):
     """Gives what was normalised ids of its own, so that nobody can tell whether a request's lines are there already."""
 
@@ -87,7 +96,12 @@ class CountsTwice(RedisEventLog):
         return len(entries)
 
 
-WRITERS = {"": RedisLogWriter, "answers first": AnswersFirst, "sends again": SendsAgain}
+WRITERS = {
+    "": RedisLogWriter,
+    "answers first": AnswersFirst,
+    "sends again": SendsAgain,
+    "takes any setting": TakesAnySetting,
+}
 LOGS = {"": RedisEventLog, "mints ids": MintsIds}
 
 

@@ -13,6 +13,7 @@ from tests.ingestion.kills.ledger import OK, Attempt, Ledger
 
 PATIENCE = 60.0
 _PAUSE = 0.03
+MANY = 1_000_000
 _LEAVES = 6  # one batch in so many is not sent again: its sender has gone
 
 
@@ -36,7 +37,7 @@ class Senders:
     def __init__(self, ledger: Ledger, port: int, *, threads: int = 8, batches: int = 15, key: str = KEY) -> None:
         self.ledger = ledger
         self._port, self._batches, self._key = port, batches, key
-        self._stop = threading.Event()
+        self._stop, self._begin_no_more = threading.Event(), threading.Event()
         self._late = False
         self._threads = [threading.Thread(target=self._send_all, args=(number,)) for number in range(threads)]
 
@@ -52,6 +53,11 @@ class Senders:
         for thread in self._threads:
             thread.join()
 
+    def finish(self) -> None:
+        """Begin nothing new; wait until each has sent what it has begun."""
+        self._begin_no_more.set()
+        self.wait()
+
     def wait(self) -> None:
         """Wait until each has sent all of its own."""
         for thread in self._threads:
@@ -65,6 +71,8 @@ class Senders:
     def _send_all(self, sender: int) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=15)
         for number in range(self._batches):
+            if self._begin_no_more.is_set():
+                break
             ids = self.ledger.compose(1 + number % 4)
             deadline = time.monotonic() + PATIENCE
             while not self._stop.is_set():

@@ -14,6 +14,7 @@ from tests.ingestion.collector.senders import UPLOAD_KEY
 from tests.ingestion.kills.conftest import Place
 from tests.ingestion.kills.ledger import CLEAN, OK
 from tests.ingestion.kills.processes import Running
+from tests.ingestion.kills.senders import MANY
 
 END_SECONDS = 10.0
 HALF = {
@@ -44,8 +45,8 @@ def end(collector: Running) -> float:
     return time.monotonic() - begun
 
 
-def end_under_load(place: Place, *, times: int, batches: int) -> None:
-    with place.senders(batches=batches) as senders:
+def end_under_load(place: Place, *, times: int) -> None:
+    with place.senders(batches=MANY) as senders:
         for _ in range(times):
             with place.collector() as ending:
                 senders.wait_for(place.ledger.count(OK) + 20)
@@ -54,20 +55,20 @@ def end_under_load(place: Place, *, times: int, batches: int) -> None:
                     assert end(ending) < END_SECONDS
                 assert "Traceback" not in ending.said.read_text()
         with place.collector():
-            senders.wait()
+            senders.finish()
     place.normalise()
     assert place.books() == CLEAN
     assert not [file for file in (place.folder / "spool").iterdir() if not file.name.startswith(".")]
 
 
 def test_told_to_end_under_load_it_has_lost_nothing_and_shows_no_half_upload(place: Place) -> None:
-    end_under_load(place, times=1, batches=30)
+    end_under_load(place, times=1)
 
 
 @pytest.mark.nightly
 @pytest.mark.timeout(3600)
 def test_told_to_end_50_times_it_has_lost_nothing(place: Place) -> None:
-    end_under_load(place, times=50, batches=500)
+    end_under_load(place, times=50)
 
 
 def test_two_thousand_idle_connections_keep_nobody_waiting_and_are_cut_off(place: Place) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from tests.ingestion.kills.conftest import Place
 from tests.ingestion.kills.ledger import CLEAN, OK, all_raw
+from tests.ingestion.kills.senders import MANY
 
 STEPS = ("received", "authenticated", "before_append", "before_answer")
 
@@ -35,7 +36,7 @@ def test_a_collector_that_answers_first_would_be_found_out(place: Place) -> None
 @pytest.mark.parametrize("step", [*STEPS, "anywhere"])
 def test_killed_20_times_it_has_lost_and_doubled_nothing(place: Place, step: str) -> None:
     chance = random.Random(20_260_101)
-    with place.senders(batches=600) as senders:
+    with place.senders(batches=MANY) as senders:
         for _ in range(20):
             after = chance.randrange(1, 150)
             with place.collector(crash_at="" if step == "anywhere" else f"{step}:{after}") as killed:
@@ -44,6 +45,6 @@ def test_killed_20_times_it_has_lost_and_doubled_nothing(place: Place, step: str
                 else:
                     killed.wait_until_killed()
         with place.collector():
-            senders.wait()
+            senders.finish()
     place.normalise()
     assert place.books() == CLEAN

@@ -10,12 +10,13 @@ from ingestion.log_entries import raw_fields
 from tests.ingestion.kills.conftest import Place
 from tests.ingestion.kills.ledger import CLEAN, OK, all_raw
 from tests.ingestion.kills.reply_thief import ReplyThief
+from tests.ingestion.kills.senders import MANY
 
 RECOVERY_SECONDS = 10.0
 
 
-def kill_log_under_load(place: Place, *, kills: int, batches: int) -> None:
-    with place.collector(), place.senders(batches=batches) as senders:
+def kill_log_under_load(place: Place, *, kills: int) -> None:
+    with place.collector(), place.senders(batches=MANY) as senders:
         for kill in range(kills):
             senders.wait_for(20 * (kill + 1))
             place.kill_log()
@@ -23,12 +24,12 @@ def kill_log_under_load(place: Place, *, kills: int, batches: int) -> None:
             begun = time.monotonic()
             senders.wait_for(place.ledger.count(OK) + 1)
             assert time.monotonic() - begun < RECOVERY_SECONDS
-        senders.wait()
+        senders.finish()
     place.normalise()
 
 
 def test_a_killed_redis_has_lost_and_doubled_nothing(place: Place) -> None:
-    kill_log_under_load(place, kills=3, batches=20)
+    kill_log_under_load(place, kills=3)
     assert place.books() == CLEAN
     assert place.ledger.count(503) > 0
 
@@ -36,7 +37,7 @@ def test_a_killed_redis_has_lost_and_doubled_nothing(place: Place) -> None:
 @pytest.mark.nightly
 @pytest.mark.timeout(3600)
 def test_killed_20_times_redis_has_lost_and_doubled_nothing(place: Place) -> None:
-    kill_log_under_load(place, kills=20, batches=200)
+    kill_log_under_load(place, kills=20)
     assert place.books() == CLEAN
 
 

@@ -1,17 +1,21 @@
 """The log's Redis is set up otherwise, stands still, is full, or its clock goes back: senders are told to wait, and nothing is lost."""
 
+import asyncio
 import http.client
 import os
 import signal
 import threading
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 
+import pytest
 from redis.exceptions import OutOfMemoryError
 
-from ingestion.event_log import BEGINNING, NormalizedEntry, Received
+from ingestion import redis_log_writer
+from ingestion.event_log import BEGINNING, LogUnavailableError, NormalizedEntry, Received
 from ingestion.log_entries import RAW, id_parts, raw_fields
 from ingestion.redis_log import WAREHOUSE
+from ingestion.redis_log_writer import RedisLogWriter
 from tests.ingestion.kills.conftest import Place
 from tests.ingestion.kills.ledger import CLEAN, OK, Attempt, all_normalized, all_raw
 from tests.ingestion.kills.processes import BODIES_IN_MEMORY
@@ -95,6 +99,18 @@ def test_a_redis_that_stands_still_keeps_nobody_waiting_and_fills_no_memory(plac
         until(lambda: sent(place, first) == OK, "nothing is taken again", seconds=10)
         first.close()
     assert place.books() == CLEAN
+
+
+def test_a_collector_that_takes_any_setting_would_be_found_out(place: Place) -> None:
+    with place.server.client() as redis:
+        redis.config_set("maxmemory-policy", "allkeys-random")
+        redis.config_set("maxmemory", "8mb")
+    connection = http.client.HTTPConnection("127.0.0.1", place.port, timeout=10)
+    with place.collector(variant="takes any setting"), closing(connection):
+        for _ in range(40):
+            post(connection, large_attempt(place))
+    assert place.ledger.count(OK) > 20
+    assert place.books().lost > 0
 
 
 def set_memory(place: Place, megabytes: int) -> None:
@@ -190,3 +206,24 @@ def test_a_clock_that_goes_back_leaves_ids_in_their_order(place: Place) -> None:
     assert ids == sorted(set(ids))
     assert sum(milliseconds == id_parts(ahead)[0] for milliseconds, _ in ids) > 30, "behind the one from ahead"
     assert place.books() == CLEAN
+
+
+def test_a_look_that_fails_otherwise_refuses_until_one_succeeds(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redis_log_writer, "info_fields", lambda _: {"role": "master"})  # without the memory in use
+    request = Received("segment", "shop", 1, b"{}")
+
+    async def append_until_taken() -> None:
+        writer = RedisLogWriter(place.server.url)
+        with pytest.raises(LogUnavailableError, match="KeyError"):
+            await writer.append(request)
+        monkeypatch.undo()
+        taken = False
+        async with asyncio.timeout(10):
+            while not taken:
+                with suppress(LogUnavailableError):
+                    taken = bool(await writer.append(request))
+                await asyncio.sleep(0.01)
+        await writer.close()
+
+    asyncio.run(append_until_taken())
+    assert len(all_raw(place.log)) == 1

@@ -159,6 +159,14 @@ def test_bytes_that_are_not_utf8_and_numbers_without_end_refuse_their_member_alo
     assert len(lines_of(normalized)) == 2
 
 
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+def test_what_python_writes_for_no_number_refuses_its_call_alone(number: str) -> None:
+    calls = [TRACK | {"properties": {"n": value}} for value in (f'a "{number}" in a text\\', float(number), 1.5)]
+    normalized = normalise(received("segment", json.dumps(batch(*calls)).encode(), path="batch"), "5-0")
+    assert [(refused.index, refused.reason) for refused in normalized.refused] == [(1, "bad_number")]
+    assert [line["properties"]["n"] for line in lines_of(normalized)] == [calls[0]["properties"]["n"], 1.5]
+
+
 def test_half_an_emoji_becomes_a_replacement_character() -> None:
     body = json.dumps(batch(TRACK | {"properties": {"cut": "\ud83d", "whole": "\U0001f600"}})).encode()
     assert line_of(received("segment", body, path="batch"))["properties"] == {"cut": "\ufffd", "whole": "\U0001f600"}
@@ -169,7 +177,7 @@ def test_half_an_emoji_becomes_a_replacement_character() -> None:
     [
         (b"", "broken_json"),
         (b"{", "broken_json"),
-        (b'{"batch":[{"a":NaN}]}', "broken_json"),
+        (b'{"batch":[{"a":nan}]}', "broken_json"),
         (b"[1]", "not_an_object"),
         (b'{"batch":5}', "not_an_object"),
         (b'{"batch":[' + b"{}," * 2500 + b"{}]}", "batch_too_large"),
