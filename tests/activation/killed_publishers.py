@@ -1,6 +1,5 @@
 """Publishers that kill themselves at a named failpoint, sound ones and broken ones, and readers that watch meanwhile."""
 
-import multiprocessing
 import os
 import signal
 import threading
@@ -21,6 +20,7 @@ from activation import (
 )
 from activation.command_stream import CommandStream
 from tests.activation.publications import audience, identifiers_of, profiles
+from tests.forked import PROCESSES
 
 READERS = 4
 OnStep = Callable[[str], None]
@@ -59,7 +59,7 @@ class Job:
 
     def run(self) -> int | None:
         """Exit code of the process: -9 when it was killed."""
-        process = _PROCESSES.Process(target=_publish, args=(self,))
+        process = PROCESSES.Process(target=_publish, args=(self,))
         process.start()
         process.join(120)
         return process.exitcode
@@ -185,8 +185,3 @@ PUBLISHERS: dict[str, Callable[[redis.Redis, Job, OnStep], None]] = {
     "forget removals": _forget_removals,
     "without transactions": _without_transactions,
 }
-
-# Forked from a clean process that has everything imported, pytest (the main module of this one) too: a start takes
-# milliseconds instead of a second.
-_PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload([__name__, "pytest"])

@@ -1,4 +1,4 @@
-"""Every benchmark runs once at a tiny size, so that none rots; nothing is timed."""
+"""Every benchmark runs once at a tiny size, so that none rots, some of them nightly; nothing is timed."""
 
 import shutil
 import subprocess
@@ -27,14 +27,19 @@ def report(name: str, *, size: int, folder: Path) -> str:
     return done.stdout
 
 
+def nightly(name: str, line: str) -> object:
+    """One that takes a minute however small its input."""
+    return pytest.param(name, line, marks=pytest.mark.nightly)
+
+
 @pytest.mark.parametrize(
     ("name", "line"),
     [
         ("landing", "| Weft land_file / DuckDB read_json |"),
-        ("identity", "| Weft engine, 1 date / DuckDB dictionary + SciPy components |"),
-        ("customer360", "| Weft, all events / one statement by hand |"),
+        nightly("identity", "| Weft engine, 1 date / DuckDB dictionary + SciPy components |"),
+        nightly("customer360", "| Weft, all events / one statement by hand |"),
         ("publish", "| Weft, full / redis-cli --pipe |"),
-        ("scoring", "| Weft churn.score / LightGBM predict |"),
+        nightly("scoring", "| Weft churn.score / LightGBM predict |"),
     ],
 )
 def test_a_benchmark_with_peers_gives_its_ratio(name: str, line: str, tmp_path: Path) -> None:

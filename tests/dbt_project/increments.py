@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import shutil
 from collections.abc import Sequence
@@ -24,14 +23,13 @@ from orchestration.state import State
 from orchestration.stitching import stitch
 from orchestration.transform import AUDIENCES, CUSTOMERS, DBT_PROJECT, EVIDENCE, PASS_VARS
 from orchestration.warehouse import Connection, scalar
+from tests.forked import PROCESSES
 
 SCHEMAS = ("identity", "customer_360", "features", "audiences")
 OF_THE_RUN = {"touched_evidence", "touched_orders", "touched_refunds", "touched_customers", "order_evidence"}
 """Tables that say what a run has to do, not what it came to."""
 COMPARED = "select columns(lambda c: c <> 'changed_seq')"
 """All but the column that says in which run something changed."""
-_PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload(["dbt.cli.main", "dbt.adapters.duckdb.impl"])
 NO_DECISIONS = DECISIONS.empty_table()
 _ARROW_TYPES = {"BIGINT": pa.int64(), "BOOLEAN": pa.bool_(), "TIMESTAMP": pa.timestamp("us")}
 
@@ -55,7 +53,7 @@ def _dbt(project: Path, warehouse: Path, arguments: Sequence[str]) -> None:
 
 def dbt(warehouse: Path, arguments: Sequence[str], *, project: Path = DBT_PROJECT) -> None:
     """One dbt command; a process of its own, so that the warehouse's lock and file are free afterwards."""
-    process = _PROCESSES.Process(target=_dbt, args=(project, warehouse, arguments))
+    process = PROCESSES.Process(target=_dbt, args=(project, warehouse, arguments))
     process.start()
     process.join()
     assert process.exitcode == 0, f"dbt {' '.join(arguments)} failed"

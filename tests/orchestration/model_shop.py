@@ -1,6 +1,5 @@
 """A warehouse with the features and labels of the made-up shop, and predict steps in a process that kills itself."""
 
-import multiprocessing
 import os
 import signal
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from orchestration.predicting import load, score, train
 from orchestration.resources import Platform
 from orchestration.settings import load_settings
 from orchestration.warehouse import Connection, create_table, scalar, write_table
+from tests.forked import PROCESSES
 from tests.ml.made_up_shop import OPENED, TEST_DATE, made_up_orders
 from tests.ml.shop_history import dates_back, features_at, labelled_rows
 
@@ -116,7 +116,7 @@ def assert_scores_are_of_one_run(platform: Platform) -> date:
 
 def killed(what: str, home: Path, step: str, broken: Callable[[], None]) -> int | None:
     """Run `train` or `score` in a process of its own that kills itself at `step`; returns its exit code (-9 when it did)."""
-    process = _PROCESSES.Process(target=_run, args=(what, home, step, broken))
+    process = PROCESSES.Process(target=_run, args=(what, home, step, broken))
     process.start()
     process.join(120)
     return process.exitcode
@@ -172,8 +172,3 @@ def _kill_at(step: str) -> Callable[[str], None]:
             os.kill(os.getpid(), signal.SIGKILL)
 
     return reached
-
-
-# Forked from a clean process that has everything imported: a start takes milliseconds instead of seconds.
-_PROCESSES = multiprocessing.get_context("forkserver")
-_PROCESSES.set_forkserver_preload([__name__])
