@@ -87,6 +87,7 @@ def blind_to_time(folder: Path) -> Path:
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 def test_customers_whom_only_time_touches_are_seen_by_this_test(tmp_path: Path) -> None:
     history = History(Random(5))
     shop = Shop(tmp_path, project=blind_to_time(tmp_path))
