@@ -74,6 +74,7 @@ def _kill_builds(tmp_path: Path, *, kills: int) -> None:
     assert revenue == (expected, PEOPLE)
 
 
+@pytest.mark.nightly
 def test_the_same_look_finds_half_a_build_that_was_served(tmp_path: Path) -> None:
     home, warehouse = _installation(tmp_path)
     _land(home, tmp_path, first=0, orders=1)
