@@ -112,7 +112,8 @@ def document(routes: Sequence[CollectorRoute], *, version: str) -> dict[str, Any
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         for method in sorted(route.methods or ()):
-            paths.setdefault(route.path_format, {})[method.lower()] = dict(route.operation)
+            described = _without_bodies(route.operation) if method == "HEAD" else dict(route.operation)
+            paths.setdefault(route.path_format, {})[method.lower()] = described
     return {
         "openapi": "3.1.0",
         "info": {
@@ -129,3 +130,12 @@ def document(routes: Sequence[CollectorRoute], *, version: str) -> dict[str, Any
             },
         },
     }
+
+
+def _without_bodies(of_get: Mapping[str, Any]) -> dict[str, Any]:
+    """HEAD as OpenAPI describes it: what GET says, without what comes in its bodies."""
+    responses = {
+        status: {name: part for name, part in answer.items() if name != "content"}
+        for status, answer in of_get["responses"].items()
+    }
+    return {**of_get, "operationId": f"{of_get['operationId']}_head", "responses": responses}

@@ -30,7 +30,7 @@ def script_routes(context: CollectorContext) -> list[CollectorRoute]:
     source = tracker_source()
     # cross origin, so that pages that name an integrity hash or isolate themselves can have it too
     serve = partial(_serve, source, f'"{hashlib.sha256(source).hexdigest()[:32]}"')
-    return [CollectorRoute("/weft.js", serve, methods=("GET",), operation=described, is_cross_origin=True)]
+    return [CollectorRoute("/weft.js", serve, methods=("GET", "HEAD"), operation=described, is_cross_origin=True)]
 
 
 async def _serve(source: bytes, etag: str, request: Request) -> Response:

@@ -34,8 +34,8 @@ def service_routes(context: CollectorContext) -> list[CollectorRoute]:
     )
     counts = operation("metrics", "Counters for Prometheus.", responses=metrics, security=NO_KEY, tag="service")
     return [
-        CollectorRoute("/health", _health, methods=("GET",), operation=health),
-        CollectorRoute("/ready", partial(_ready, context), methods=("GET",), operation=ready),
+        CollectorRoute("/health", _health, methods=("GET", "HEAD"), operation=health),
+        CollectorRoute("/ready", partial(_ready, context), methods=("GET", "HEAD"), operation=ready),
         CollectorRoute("/metrics", partial(_metrics, context), methods=("GET",), operation=counts),
     ]
 

@@ -151,6 +151,13 @@ def test_the_key_of_a_segment_pixel_is_in_its_data(client: Client, log: MemoryLo
     assert (answer.status_code, log.entries[0].source) == (200, "shop")
 
 
+@pytest.mark.parametrize("path", ["/health", "/ready", "/weft.js"])
+def test_what_watches_a_service_may_ask_for_the_head_alone(client: Client, path: str) -> None:
+    head, whole = client.request("HEAD", path), client.get(path)
+    assert head.status_code == whole.status_code == 200
+    assert head.headers["content-length"] == str(len(whole.content))
+
+
 def test_the_pixel_cannot_be_asked_for_its_head_only(client: Client, log: MemoryLog) -> None:
     assert client.request("HEAD", f"/pixel/v1/track?writeKey={KEY}").status_code == 405
     assert log.entries == []
