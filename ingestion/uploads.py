@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ingestion.durable import sync_folder
+from ingestion.durable import sync_path
 from ingestion.unpacked_count import UnpackedCount
 from ingestion.upload_errors import UploadError
 
@@ -146,8 +146,8 @@ class Spool:
                 target = inbox / mapping
                 target.mkdir(parents=True, exist_ok=True)
                 path.rename(target / str(confirmed.file))
-                sync_folder(target)
-                sync_folder(self.folder)
+                sync_path(target)
+                sync_path(self.folder)
         return confirmed
 
     def sweep(self, now: float, *, unconfirmed_days: float = 7.0, facts_days: float = 90.0) -> int:
@@ -179,7 +179,7 @@ class Spool:
             stream.flush()
             os.fsync(stream.fileno())
         path.rename(self._facts(upload.id))
-        sync_folder(self.folder)
+        sync_path(self.folder)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

@@ -11,6 +11,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from ingestion.durable import sync_path
 from orchestration.errors import NothingServedError
 from orchestration.warehouse import KEEP_BUILDS, NEWEST_BUILD, Connection, first_row, tables_of
 from orchestration.writer_lock import lock_path, writer_lock
@@ -134,13 +135,13 @@ class DuckDBWarehouse:
         copy = self.served / f"{build_id}.duckdb"
         writing = self.served / f".{build_id}.writing"
         shutil.copyfile(self.path, writing)
-        _sync(writing)
+        sync_path(writing)
         writing.rename(copy)
         pointer = self.served / f".{POINTER}.new"
         pointer.unlink(missing_ok=True)
         pointer.symlink_to(copy.name)
         pointer.rename(self.served / POINTER)
-        _sync(self.served)
+        sync_path(self.served)
 
     def _drop_old(self, current: str) -> None:
         """Keep the newest builds; a reader that still has an older one open keeps it until it closes."""
@@ -158,7 +159,7 @@ def ensure_file(path: Path) -> None:
         new = path.with_name(f"{path.name}.new")
         new.unlink(missing_ok=True)
         duckdb.connect(str(new)).close()
-        _sync(new)
+        sync_path(new)
         new.rename(path)
 
 
@@ -172,11 +173,3 @@ def transaction(native: duckdb.DuckDBPyConnection) -> Iterator[None]:
         native.execute("rollback")
         raise
     native.execute("commit")
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, Protocol
 from ingestion.crm.calls import CrmError
 from ingestion.crm.contacts import MAPPING, Contact, contact_line, unreadable
 from ingestion.crm.sources import Source
-from ingestion.durable import sync_folder
+from ingestion.durable import sync_path
 
 FILE_BYTES = 32 << 20
 FILE_CONTACTS = 20_000
@@ -144,7 +144,7 @@ class _InboxFile:
         self._stream, self._lines = None, 0
         name = self._path.name.removeprefix(".").removesuffix(".part")
         self._path.rename(self._folder / name)
-        sync_folder(self._folder)
+        sync_path(self._folder)
         return name
 
 

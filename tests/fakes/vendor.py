@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -65,7 +66,7 @@ Fault = Reply | str
 """A reply instead of the real one, or: `lost` (the request is carried out, its reply never comes), `cut` (half of the reply comes)."""
 
 
-class Vendor:
+class Vendor(ABC):
     """A server that answers by `answer`. `faults` are used up by the requests in turn (None: none for this one)."""
 
     def __init__(self, clock: FakeClock) -> None:
@@ -77,9 +78,9 @@ class Vendor:
         self.called_while_told_to_wait = 0
         self._lock = threading.Lock()
 
+    @abstractmethod
     def answer(self, call: Call) -> Reply:
         """What a request of a well-behaved vendor gets."""
-        raise NotImplementedError
 
     def take(self, call: Call) -> tuple[Reply, str | None]:
         """The reply to a request, with a fault where one was asked for."""
