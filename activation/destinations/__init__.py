@@ -1,0 +1,1 @@
+"""Destinations: one small adapter a vendor, each behind `activation.syncs.contract.Destination`."""

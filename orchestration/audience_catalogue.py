@@ -1,0 +1,35 @@
+"""Every audience there is, whoever defined it: an SQL file of the dbt project, or a rule in the operator state."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from orchestration.state import State
+from orchestration.transform import audience_definitions, read_manifest
+
+
+@dataclass(frozen=True)
+class Audience:
+    """One audience: `meta` has owner, consent_purpose, destinations and guards, whoever wrote it."""
+
+    name: str
+    kind: Literal["sql", "rule"]
+    description: str
+    definition_hash: str
+    meta: dict[str, Any]
+
+
+def audiences(state: State) -> list[Audience]:
+    """All of them, by name."""
+    del state
+    found = [
+        Audience(each.name, "sql", each.description, each.definition_hash, each.meta)
+        for each in audience_definitions(read_manifest())
+    ]
+    return sorted(found, key=lambda audience: audience.name)
+
+
+def members_query(audience: Audience) -> str:
+    """The members as the last build defined them, before consent, exclusions and holdouts: customer_id, entered_because."""
+    if audience.kind == "sql":
+        return f"select customer_id, entered_because from audiences.{audience.name}"
+    return f"select customer_id, entered_because from audiences.rule_members where audience = '{audience.name}'"
