@@ -1,9 +1,9 @@
 """From a whole build to Redis: register what changed as audience versions, and publish one version."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import pyarrow as pa
@@ -13,9 +13,10 @@ import redis
 from activation.embedded_redis import EmbeddedRedis
 from activation.errors import ActivationError, StalePublisherError
 from activation.publisher import publish_audience, publish_profiles
-from orchestration.errors import NothingServedError
+from orchestration.errors import AudienceError, NothingServedError
 from orchestration.failpoints import failpoints
 from orchestration.settings import Settings
+from orchestration.sightings import life_time_of, note_sightings, pause_after, settled, sighting_of
 from orchestration.state import AudienceVersion, State, utc_now
 from orchestration.transform import AudienceDefinition, audience_definitions, read_manifest
 from orchestration.warehouse import NEWEST_BUILD, Connection, Warehouse, first_row, tables_of
@@ -24,7 +25,10 @@ PROFILES = "profiles"
 """The profiles are published like an audience: versioned, as a diff, by the same sensor."""
 
 MAX_ATTEMPTS = 5
+"""After so many failed tries `weft status` says that a version does not get through; it goes on being tried, with pauses."""
 STUCK_AFTER = timedelta(minutes=15)
+LEASE = timedelta(seconds=60)
+"""What was asked for so long ago and is in no run that goes on was lost with a killed process."""
 
 REQUESTED, PUBLISHED, FAILED, SUPERSEDED = "requested", "published", "failed", "superseded"
 
@@ -72,10 +76,11 @@ def _register(served: Connection, state: State) -> list[AudienceVersion]:
     assert build is not None, "a served build has its row in control.builds"
     build_id, as_of = build
     existing = tables_of(served, "audiences")
-    registered = []
+    registered, seen = [], set()
     for definition in [*audience_definitions(read_manifest()), _profiles_definition()]:
         if definition.name not in existing:
             continue
+        seen.add(definition.name)
         count, content_hash = _content(served, definition.name)
         version = state.register_version(
             audience=definition.name,
@@ -87,6 +92,7 @@ def _register(served: Connection, state: State) -> list[AudienceVersion]:
         )
         if version:
             registered.append(version)
+    note_sightings(served, state, seen)
     return registered
 
 
@@ -140,19 +146,23 @@ def profiles_query(served: Connection) -> str:
     """
 
 
-def pending_versions(state: State, *, after: int, now: datetime) -> list[tuple[AudienceVersion, int]]:
+def pending_versions(
+    state: State, *, after: int, now: datetime, goes_on: Callable[[AudienceVersion], bool] | None = None
+) -> list[tuple[AudienceVersion, int]]:
     """Versions that want publishing and the number of the try: new ones, and failed ones whose turn has come again.
 
-    `after` is the sensor's cursor: a version before it that was asked for already is waited for until it is stuck.
+    `after` is the sensor's cursor: a version before it that was asked for already is waited for until it is stuck, or until
+    `goes_on` says that no run of it does.
     """
     pending = []
     for version, attempt, status, changed_at in state.versions_without(PUBLISHED, SUPERSEDED):
         waited = now - changed_at if changed_at else timedelta()
-        is_due = status == FAILED and waited >= timedelta(seconds=30 * 2 ** (attempt - 1))
-        is_stuck = status == REQUESTED and waited > STUCK_AFTER
+        is_due = status == FAILED and waited >= pause_after(attempt)
+        is_lost = waited > LEASE and goes_on is not None and not goes_on(version)
+        is_stuck = status == REQUESTED and (waited > STUCK_AFTER or is_lost)
         if status is None:
             pending.append((version, 1))
-        elif (is_due or is_stuck) and attempt < MAX_ATTEMPTS:
+        elif is_due or is_stuck:
             pending.append((version, attempt + 1))
         elif status == REQUESTED and version.seq > after:
             pending.append((version, attempt))
@@ -162,25 +172,41 @@ def pending_versions(state: State, *, after: int, now: datetime) -> list[tuple[A
 def publish(
     settings: Settings, warehouse: Warehouse, state: State, version: AudienceVersion, *, attempt: int
 ) -> Publication:
-    """Publish one registered version from the build it was registered in. Raises ActivationError where Redis refuses or is gone.
+    """Publish one registered version from the newest build that holds it. Raises ActivationError where Redis refuses or is gone.
 
-    A version that a newer one has overtaken, or whose build is no longer kept, is superseded: the newer one has what readers need.
+    A version that a newer one has overtaken is superseded: the newer one has what readers need.
     """
     state.record_publication(version.audience, version.version, attempt, REQUESTED)
+    sighting = sighting_of(state, version)
+    source = replace(version, build_id=sighting.build_id, as_of=sighting.as_of) if sighting else version
     try:
-        with online_store(settings) as client, warehouse.open_served(version.build_id) as served:
-            publication = _publish(client, served, settings, version)
+        expires_after = life_time_of(state, version.audience)
+        with online_store(settings) as client, warehouse.open_served(source.build_id) as served:
+            publication = _publish(client, served, settings, source, expires_after)
     except (StalePublisherError, NothingServedError) as overtaken:
+        newest = state.newest_version(version.audience)
+        if isinstance(overtaken, NothingServedError) and newest == version:
+            # its build is no longer kept, and no newer one was looked at yet: the next look finds one
+            state.record_publication(version.audience, version.version, attempt, FAILED, str(overtaken))
+            raise
         state.record_publication(version.audience, version.version, attempt, SUPERSEDED, str(overtaken))
         return Publication(version.audience, version.version, SUPERSEDED, "nothing", 0, 0, 0, str(overtaken))
-    except ActivationError as error:
+    except (ActivationError, AudienceError) as error:
         state.record_publication(version.audience, version.version, attempt, FAILED, str(error))
         raise
+    if sighting:
+        state.confirmations.record([settled(sighting, expires_after)])
     state.record_publication(version.audience, version.version, attempt, PUBLISHED, publication.sentence)
     return publication
 
 
-def _publish(client: redis.Redis, served: Connection, settings: Settings, version: AudienceVersion) -> Publication:
+def _publish(
+    client: redis.Redis,
+    served: Connection,
+    settings: Settings,
+    version: AudienceVersion,
+    expires_after: timedelta | None,
+) -> Publication:
     if version.audience == PROFILES:
         report = publish_profiles(
             client,
@@ -206,6 +232,7 @@ def _publish(client: redis.Redis, served: Connection, settings: Settings, versio
             as_of=version.as_of,
             definition_hash=version.definition_hash,
             published_at=utc_now(),
+            expires_after=expires_after,
             on_step=failpoints("audience"),
             snapshot=settings.home / "published" / "audiences" / f"{version.audience}.arrow",
         )

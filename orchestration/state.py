@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestration.alert_outbox import AlertOutbox
+from orchestration.confirmation_records import ConfirmationRecords
 from orchestration.crm_cursors import CrmCursors
 from orchestration.decision_records import DecisionRecords
 from orchestration.link_proposals import LinkProposals
@@ -109,6 +110,7 @@ class State:
         self.proposals = LinkProposals(self._engine)
         self.crm = CrmCursors(self._engine)
         self.keys = WriteKeys(self._engine)
+        self.confirmations = ConfirmationRecords(self._engine)
 
     @contextmanager
     def _begin(self) -> Iterator[sa.Connection]:
