@@ -1,4 +1,4 @@
-"""The sensor of audiences, evaluated in process: every change is noticed once, what did not change is confirmed, what is lost comes back."""
+"""The sensor of audiences, evaluated in process: each change is noticed once, the rest confirmed, what is lost comes back."""
 
 from collections.abc import Iterator
 from datetime import timedelta

@@ -109,10 +109,10 @@ def walk(home: Path, server: EmbeddedRedis, seed: int) -> None:
     with server.client() as client:
         client.flushall()
     with dg.DagsterInstance.ephemeral() as instance, shop_at(home, server, instance) as shop:
-        shop.define(**dict.fromkeys(NAMES, {}))
+        shop.define(**{key: {} for key in NAMES})
         shop.customers = {f"c{n}": n for n in range(9)}
         walk = Walk(shop, seed)
-        shop.build(**dict.fromkeys(NAMES, {"c1"}))
+        shop.build(**{key: {"c1"} for key in NAMES})
         moves = [
             walk.build,
             walk.tick,
