@@ -38,7 +38,13 @@ def author_routes(settings: ApiSettings, author: AudienceAuthor) -> APIRouter:
         responses={status: {"model": ErrorAnswer} for status in (400, 401, 403, 404, 409, 413, 422, 503)},
     )
 
-    @router.post("", response_model=SavedAnswer | PreviewAnswer, status_code=201, openapi_extra=_BODY)
+    @router.post(
+        "",
+        response_model=SavedAnswer | PreviewAnswer,
+        status_code=201,
+        responses={200: {"model": PreviewAnswer, "description": "What the rule would give; nothing was kept."}},
+        openapi_extra=_BODY,
+    )
     async def define(
         request: Request,
         response: Response,

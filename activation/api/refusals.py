@@ -8,6 +8,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 
 from activation.api.settings import DefinedInSqlError, InvalidRuleError, KeysUnreadableError, UnknownAudienceError
 from activation.errors import ActivationError, AudienceChangedError, NotPublishedError, StoreUnavailableError
@@ -84,4 +85,14 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
 async def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     code, sentence = _OF_HTTP.get(error.status_code, ("refused", "The request cannot be answered."))
-    return JSONResponse(body_of(request, code, sentence), error.status_code, headers=error.headers)
+    headers = {"Allow": ", ".join(_methods_of(request))} if error.status_code == 405 else error.headers
+    return JSONResponse(body_of(request, code, sentence), error.status_code, headers=headers)
+
+
+def _methods_of(request: Request) -> list[str]:
+    """Every method that the path knows; the router's own answer names those of one route only."""
+    methods: set[str] = set()
+    for path, known in request.app.openapi()["paths"].items():
+        if compile_path(path)[0].match(request.url.path):
+            methods |= {method.upper() for method in known}
+    return sorted(methods)
