@@ -31,7 +31,14 @@ class AudienceDescription:
     definition_hash: str
     build: int
     published_at: datetime
+    confirmed_as_of: datetime | None
+    """Instant up to which a later build found this version unchanged."""
     age: timedelta | None
+    """Time since `as_of`, or since `confirmed_as_of` where that is newer."""
+    expires_after: timedelta | None
+    """Life time of the audience's keys since it was last published or confirmed; None = they stay."""
+    is_past_expiry: bool | None
+    """Whether `age` is beyond `expires_after`; None where `now` was not given."""
     pinned_version: int | None
     kept_versions: tuple[int, ...]
 

@@ -4,7 +4,7 @@
 # prefix of profiles, of redirects, and the profiles manifest. A merged id leads on, at most 16 times.
 # Answers the customer id found (or false), the hash as a flat list, and the manifest's version, as_of and state.
 FIND_PROFILE = """
-local manifest = redis.call('HMGET', ARGV[5], 'version', 'as_of', 'state')
+local manifest = redis.call('HMGET', ARGV[5], 'version', 'as_of', 'confirmed_as_of')
 local id = ARGV[2]
 if ARGV[1] == 'identifier' then id = redis.call('GET', KEYS[1]) end
 local fields, hops = {}, 0
@@ -85,4 +85,11 @@ end
 return {'published', version, checksum, page[1] == '0' and '+0' or '-' .. page[1], members}
 """
 
-AUDIENCE_NAMES = "return redis.call('SMEMBERS', KEYS[1])"
+# KEYS: the set of names. ARGV: what every audience's keys start with. One whose keys have expired is not published.
+AUDIENCE_NAMES = """
+local names = {}
+for _, name in ipairs(redis.call('SMEMBERS', KEYS[1])) do
+  if redis.call('EXISTS', ARGV[1] .. name .. ':current') == 1 then names[#names + 1] = name end
+end
+return names
+"""

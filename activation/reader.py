@@ -7,7 +7,7 @@ an answer comes from one whole version also while the next one is being publishe
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import redis
@@ -22,6 +22,7 @@ from identity.normalise import normalise
 
 Normalise = Callable[[str, str, str], str | None]
 _POSITION = re.compile(r"[+-]?[0-9]+")
+_PREFIX = keys.audience_prefix("x")[:-1]
 
 
 class Reader:
@@ -51,7 +52,7 @@ class Reader:
         if given is None:
             return None
         kind = "profile" if identifier_type == keys.CUSTOMER_ID_TYPE else "identifier"
-        found, flat, version, as_of, _state = self._ask(
+        found, flat, version, *confirmed = self._ask(
             self._find_profile,
             keys=[keys.identifier_key(identifier_type, given)],
             args=[
@@ -66,17 +67,20 @@ class Reader:
             if version is None:
                 raise NotPublishedError("Redis holds no complete publication of profiles; run the publication first.")
             return None
-        return _profile(text(found), _pairs(flat), confirmed_as_of=text(as_of), now=now)
+        return _profile(text(found), _pairs(flat), confirmed_as_of=confirmed, now=now)
 
     def audience_names(self) -> tuple[str, ...]:
         """The names of all published audiences, sorted."""
-        return tuple(sorted(text(name) for name in self._ask(self._names, keys=[keys.AUDIENCE_NAMES])))
+        return tuple(sorted(text(name) for name in self._ask(self._names, keys=[keys.AUDIENCE_NAMES], args=[_PREFIX])))
 
     def audience(self, name: str, *, now: datetime | None = None) -> AudienceDescription:
         """Manifest, size, age and pin of an audience's current version. Raises NotPublishedError."""
         manifest, pinned, kept = _published(name, self._ask(self._describe, keys=[keys.audience_prefix(name)]))
         fields = _pairs(manifest)
         as_of = instant(fields["as_of"])
+        confirmed = instant(fields["confirmed_as_of"]) if "confirmed_as_of" in fields else None
+        age = None if now is None else now - max(as_of, confirmed or as_of)
+        expires_after = timedelta(seconds=int(fields["expires_after"])) if "expires_after" in fields else None
         return AudienceDescription(
             name=name,
             version=int(fields["version"]),
@@ -86,7 +90,10 @@ class Reader:
             definition_hash=fields["definition_hash"],
             build=int(fields["build"]),
             published_at=instant(fields["published_at"]),
-            age=None if now is None else now - as_of,
+            confirmed_as_of=confirmed,
+            age=age,
+            expires_after=expires_after,
+            is_past_expiry=None if age is None else expires_after is not None and age > expires_after,
             pinned_version=int(text(pinned)) if pinned else None,
             kept_versions=tuple(int(text(version)) for version in kept),
         )
@@ -138,9 +145,11 @@ class Reader:
         return self._normalise(identifier_type, value, self._default_country)
 
 
-def _profile(customer_id: str, fields: dict[str, str], *, confirmed_as_of: str, now: datetime | None) -> Profile:
+def _profile(
+    customer_id: str, fields: dict[str, str], *, confirmed_as_of: Sequence[bytes | str | None], now: datetime | None
+) -> Profile:
     version, written_as_of = int(fields.pop("_version")), instant(fields.pop("_as_of"))
-    as_of = max(written_as_of, instant(confirmed_as_of)) if confirmed_as_of else written_as_of
+    as_of = max([written_as_of, *(instant(text(each)) for each in confirmed_as_of if each)])
     return Profile(
         customer_id=customer_id,
         audiences=tuple(json.loads(fields.pop("audiences", "[]"))),
