@@ -40,12 +40,14 @@ class AudienceAnswer(Aged):
     definition_hash: str
     published_at: str
     pinned_version: int | None = Field(description="The version that a rollback holds readers at.")
+    is_past_expiry: bool = Field(description="Nobody published or confirmed it for longer than its `expires_after`.")
 
 
 class AudiencesAnswer(BaseModel):
     """All published audiences, by name."""
 
     audiences: list[AudienceAnswer]
+    unreadable: list[str] = Field(description="Published once, and expired or not whole in Redis now.")
 
 
 class MembersAnswer(Aged):

@@ -54,7 +54,9 @@ def test_an_unknown_customer_is_404_only_where_profiles_are_published(api: Api, 
 
 
 def test_audiences_are_listed_and_shown_with_size_and_age(api: Api) -> None:
-    [listed] = api.get("/v1/audiences").json()["audiences"]
+    found = api.get("/v1/audiences").json()
+    [listed] = found["audiences"]
+    assert found["unreadable"] == []
     assert (listed["name"], listed["version"], listed["members"], listed["age_seconds"]) == ("vip", 7, 3, 7200)
     assert api.get("/v1/audiences/vip").json() == listed
     assert api.get("/v1/audiences/nothing").status_code == 404
@@ -94,6 +96,9 @@ def test_a_published_audience_that_is_gone_from_redis_is_never_told_as_no(api: A
     for path in ("", "/members", "/members.csv", "/members/ada"):
         answer = api.get(f"/v1/audiences/vip{path}")
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "not_published")
+    assert api.get("/v1/audiences").json() == {"audiences": [], "unreadable": ["vip"]}
+    client.flushall()
+    assert api.get("/v1/audiences/vip/members/ada").status_code == 503
 
 
 def test_a_redis_that_is_away_is_503_with_a_sentence(own_server: EmbeddedRedis) -> None:
