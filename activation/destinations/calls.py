@@ -49,6 +49,16 @@ def call(client: httpx.Client, name: str, method: str, path: str, *, clock: Cloc
     `name` is the destination's own; `parts` are httpx's (json, content, data, params, headers).
     Raises DestinationUnavailableError for no answer, 3xx, 408, 425, 429 and 5xx; DestinationMisconfiguredError for 401 and 403.
     """
+    answer = ask(client, name, method, path, **parts)
+    raise_for_status(answer, name, clock)
+    return answer
+
+
+def ask(client: httpx.Client, name: str, method: str, path: str, **parts: Any) -> Answer:
+    """As `call`, but any answer is returned: for a vendor whose body says more than its status.
+
+    Raises DestinationUnavailableError where there is none, DestinationMisconfiguredError where there can be none.
+    """
     # what comes compressed could be a thousand times as long
     headers = {"Accept": "application/json", **parts.pop("headers", {}), "Accept-Encoding": "identity"}
     try:
@@ -63,9 +73,7 @@ def call(client: httpx.Client, name: str, method: str, path: str, *, clock: Cloc
         raise DestinationUnavailableError(f"{name} did not answer ({type(error).__name__}).") from None
     except httpx.InvalidURL:
         raise DestinationMisconfiguredError(f"{name} cannot be called: its URL is not valid.") from None
-    answer = Answer(response.status_code, response.headers, body, _parsed(body))
-    raise_for_status(answer, name, clock)
-    return answer
+    return Answer(response.status_code, response.headers, body, _parsed(body))
 
 
 def raise_for_status(answer: Answer, name: str, clock: Clock) -> None:
