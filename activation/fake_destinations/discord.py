@@ -29,6 +29,9 @@ class Discord(Vendor):
 
     def answer(self, call: Call) -> Reply:
         """The message where ?wait=true asks for it, else nothing."""
+        return self._refusal(call) or self._posted(call)
+
+    def _refusal(self, call: Call) -> Reply | None:
         if call.method != "POST" or not call.path.startswith(f"/api/webhooks/{WEBHOOK_ID}/"):
             return Reply(404, {"message": "Unknown Webhook", "code": 10015})
         if call.path != PATH:
@@ -37,13 +40,18 @@ class Discord(Vendor):
             headers = {"Retry-After": "1", "X-RateLimit-Remaining": "0", "X-RateLimit-Reset-After": "0.65"}
             words = {"message": "You are being rate limited.", "retry_after": 0.65, "global": False}
             return Reply(429, words, headers)
-        body = call.json
-        content = body.get("content")
-        if not content and not body.get("embeds"):
+        content = call.json.get("content") or ""
+        if not content:
             return Reply(400, {"message": "Cannot send an empty message", "code": 50006})
         if len(content.encode("utf-16-le")) // 2 > 2000:
             code = {"code": "BASE_TYPE_MAX_LENGTH", "message": "Must be 2000 or fewer in length."}
-            return Reply(400, {"message": "Invalid Form Body", "code": 50035, "errors": {"content": {"_errors": [code]}}})
+            return Reply(
+                400, {"message": "Invalid Form Body", "code": 50035, "errors": {"content": {"_errors": [code]}}}
+            )
+        return None
+
+    def _posted(self, call: Call) -> Reply:
+        body, content = call.json, call.json["content"]
         if body.get("allowed_mentions", {}).get("parse") != []:
             self.mentions += _MENTION.findall(content)
         self.formatting += _FORMATTING.findall(content)

@@ -43,6 +43,16 @@ class HubSpot(Vendor):
 
     def answer(self, call: Call) -> Reply:
         """Auth, then limits, then the two calls."""
+        refusal = self._refusal(call)
+        if refusal:
+            return refusal
+        calls = {f"{CONTACTS}/batch/upsert": self._upserted, f"{CONTACTS}/batch/update": self._updated}
+        if call.method != "POST" or call.path not in calls:
+            return _error(404, "OBJECT_NOT_FOUND", "No such path.")
+        inputs = call.json.get("inputs") or []
+        return self._unreadable(inputs) or calls[call.path](inputs)
+
+    def _refusal(self, call: Call) -> Reply | None:
         if call.headers.get("authorization") != f"Bearer {TOKEN}":
             return _error(401, "INVALID_AUTHENTICATION", "Authentication credentials not found.")
         if self.daily_limit is not None:
@@ -51,11 +61,10 @@ class HubSpot(Vendor):
             self.daily_limit -= 1
         if self._all.is_met():
             return self._too_many("TEN_SECONDLY_ROLLING")
-        calls = {f"{CONTACTS}/batch/upsert": self._upserted, f"{CONTACTS}/batch/update": self._updated}
-        if call.method != "POST" or call.path not in calls:
-            return _error(404, "OBJECT_NOT_FOUND", "No such path.")
-        inputs = call.json.get("inputs")
-        if not isinstance(inputs, list) or not inputs:
+        return None
+
+    def _unreadable(self, inputs: list[dict[str, Any]]) -> Reply | None:
+        if not inputs:
             return _error(400, "VALIDATION_ERROR", "Some required fields were not set: [inputs]")
         if len(inputs) > MOST_INPUTS:
             return _error(400, "VALIDATION_ERROR", f"The maximum number of inputs is {MOST_INPUTS}.")
@@ -63,8 +72,10 @@ class HubSpot(Vendor):
             return _error(400, "VALIDATION_ERROR", "Duplicate IDs found in batch input.")
         unknown = {name for each in inputs for name in each["properties"]} - set(self.properties)
         if unknown:
-            return self._invalid([_invalid(name, "PROPERTY_DOESNT_EXIST", "does not exist") for name in sorted(unknown)])
-        return calls[call.path](inputs)
+            return self._invalid(
+                [_invalid(name, "PROPERTY_DOESNT_EXIST", "does not exist") for name in sorted(unknown)]
+            )
+        return None
 
     def _too_many(self, policy: str) -> Reply:
         words = {"status": "error", "message": "You have reached your limit.", "errorType": "RATE_LIMIT"}
@@ -120,7 +131,9 @@ class HubSpot(Vendor):
         is_traced = self.multi_status and all("objectWriteTraceId" in each for each in inputs)
         if problems and not is_traced:
             return self._invalid([problem for _, problem in problems])
-        errors = [_row_error("VALIDATION_ERROR", problem["error"], problem["message"], each) for each, problem in problems]
+        errors = [
+            _row_error("VALIDATION_ERROR", problem["error"], problem["message"], each) for each, problem in problems
+        ]
         results, missing = [], []
         for each in inputs:
             if any(each is bad for bad, _ in problems):

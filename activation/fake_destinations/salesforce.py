@@ -38,6 +38,9 @@ class Salesforce(Vendor):
         """Sessions, then the day's limit, then the collections."""
         if call.path == "/services/oauth2/token":
             return self._log_in(call.form)
+        return self._refusal(call) or self._collection(call)
+
+    def _refusal(self, call: Call) -> Reply | None:
         token = call.headers.get("authorization", "").removeprefix("Bearer ")
         if self._sessions.get(token, 0) < 1:
             return _error(401, "INVALID_SESSION_ID", "Session expired or invalid")
@@ -46,28 +49,40 @@ class Salesforce(Vendor):
             if self.daily_limit < 1:
                 return _error(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.")
             self.daily_limit -= 1
-        parts = _PATH.fullmatch(call.path)
-        if not parts or call.method != "PATCH":
+        if not _PATH.fullmatch(call.path) or call.method != "PATCH":
             return _error(404, "NOT_FOUND", "The requested resource does not exist")
-        records = call.json.get("records")
-        if not isinstance(records, list) or not records:
-            return _error(400, "JSON_PARSER_ERROR", "The records are missing.")
+        return None
+
+    def _collection(self, call: Call) -> Reply:
+        parts = _PATH.fullmatch(call.path)
+        assert parts
+        records = call.json.get("records") or []
         if len(records) > MOST_RECORDS:
-            return _error(400, "EXCEEDED_MAX_SIZE_REQUEST", f"record limit reached. cannot process more than {MOST_RECORDS}")
+            return _error(
+                400, "EXCEEDED_MAX_SIZE_REQUEST", f"record limit reached. cannot process more than {MOST_RECORDS}"
+            )
         if any(each.get("attributes", {}).get("type") != "Contact" for each in records):
             return _error(400, "INVALID_TYPE", "sObject type is not supported.")
         sent = {name for each in records for name in each} - {"attributes", "id"}
         if unknown := sorted(sent - self.fields):
             return _error(400, "INVALID_FIELD", f"No such column '{unknown[0]}' on sobject of type Contact")
         external = parts["external"]
-        if external and (parts["object"] != "Contact" or external not in self.external_ids):
-            return _error(404, "NOT_FOUND", "Provided external ID field does not exist or is not accessible: " + external)
-        if external and any("id" in each or "Id" in each for each in records):
-            return _error(400, "INVALID_FIELD", "Only external ids are supported.")
+        if problem := self._external_problem(parts, records):
+            return problem
         results = [self._upsert(each, external) if external else self._update(each) for each in records]
         done = sum(result["success"] for result in results)
         self.tell(f"Contact: {done} written, {len(results) - done} refused; {len(self.contacts)} records now")
         return Reply(200, results)
+
+    def _external_problem(self, parts: re.Match[str], records: list[dict[str, Any]]) -> Reply | None:
+        external = parts["external"]
+        if external and (parts["object"] != "Contact" or external not in self.external_ids):
+            return _error(
+                404, "NOT_FOUND", "Provided external ID field does not exist or is not accessible: " + external
+            )
+        if external and any("id" in each or "Id" in each for each in records):
+            return _error(400, "INVALID_FIELD", "Only external ids are supported.")
+        return None
 
     def _log_in(self, form: dict[str, str]) -> Reply:
         grants = {"client_credentials": None, "refresh_token": REFRESH_TOKEN}

@@ -32,11 +32,8 @@ class Slack(Vendor):
             return Reply(*self.answers_with)
         if self._limit.is_met():
             return Reply(429, {"ok": False, "error": "rate_limited"}, {"Retry-After": "1"})
-        try:
-            body = call.json
-        except ValueError:
-            return Reply(400, b"invalid_payload")
-        if not isinstance(body, dict) or not isinstance(body.get("text"), str) or not body["text"]:
+        body = call.json
+        if not isinstance(body.get("text"), str) or not body["text"]:
             return Reply(400, b"no_text")
         texts = [body["text"], *(block["text"]["text"] for block in body.get("blocks", []))]
         if any(not 1 <= len(block["text"]["text"]) <= 3000 for block in body.get("blocks", [])):
