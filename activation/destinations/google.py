@@ -29,6 +29,8 @@ from activation.syncs.contract import (
 
 MOST_MEMBERS = 10_000
 """In one request; more are refused."""
+ANSWER_BYTES = 2 << 20
+"""Of an answer, which says of each row what is wrong with it."""
 MOST_ROUNDS = 50
 """Requests for what is left of one, when each finds other rows to refuse."""
 _IDENTIFIERS = frozenset({"email", "phone", "address"})
@@ -183,7 +185,8 @@ class Google:
 
     def _ask(self, verb: str, body: dict[str, Any]) -> Answer:
         headers = {"Authorization": f"Bearer {self._token.value()}"}
-        return ask(self._client, self._config.name, "POST", f"/v1/audienceMembers:{verb}", json=body, headers=headers)
+        path = f"/v1/audienceMembers:{verb}"
+        return ask(self._client, self._config.name, "POST", path, limit=ANSWER_BYTES, json=body, headers=headers)
 
     def _accept(self, answer: Answer, rows: list[int], outcomes: Outcomes) -> None:
         request_id = answer.content.get("requestId") if isinstance(answer.content, dict) else None
