@@ -44,9 +44,19 @@ class AudienceDescription:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Membership:
+    """Whether a customer is in an audience, the version that says so, and the instant up to which that is confirmed."""
+
+    is_member: bool
+    version: int
+    as_of: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
 class MembersPage:
-    """Some members of one version; `next_cursor` is None on the last page."""
+    """Some members of one version, confirmed up to `as_of`; `next_cursor` is None on the last page."""
 
     version: int
+    as_of: datetime
     customer_ids: tuple[str, ...]
     next_cursor: str | None

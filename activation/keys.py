@@ -22,8 +22,8 @@ weft:audience:{name}:staging:{b}:{t}   set     a version being built by the publ
                                                a difference has `:added` and `:removed` after it
 =====================================  ======  ==================================================================
 
-No key has a TTL, but for those of an audience that asks for one with expires_after. The keys of one audience do not share a
-hash slot: the contract is for one primary, not Redis Cluster.
+No key has a TTL, but for those of an audience that asks for one with expires_after. The keys of one audience do not share
+a hash slot: the contract is for one primary, not Redis Cluster.
 """
 
 import re

@@ -14,7 +14,7 @@ import redis
 from redis.commands.core import Script
 
 from activation import keys, lookup_scripts
-from activation.answers import AudienceDescription, MembersPage, Profile
+from activation.answers import AudienceDescription, Membership, MembersPage, Profile
 from activation.errors import AudienceChangedError, NotPublishedError, StoreUnavailableError
 from activation.published_values import instant, text
 from activation.redis_failures import diagnosis
@@ -71,7 +71,15 @@ class Reader:
 
     def audience_names(self) -> tuple[str, ...]:
         """The names of all published audiences, sorted."""
-        return tuple(sorted(text(name) for name in self._ask(self._names, keys=[keys.AUDIENCE_NAMES], args=[_PREFIX])))
+        return self._names_and_lost()[0]
+
+    def lost_audiences(self) -> tuple[str, ...]:
+        """The names of audiences that were published, and whose keys have expired or are gone; sorted."""
+        return self._names_and_lost()[1]
+
+    def _names_and_lost(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        names, lost = self._ask(self._names, keys=[keys.AUDIENCE_NAMES], args=[_PREFIX])
+        return tuple(sorted(text(name) for name in names)), tuple(sorted(text(name) for name in lost))
 
     def audience(self, name: str, *, now: datetime | None = None) -> AudienceDescription:
         """Manifest, size, age and pin of an audience's current version. Raises NotPublishedError."""
@@ -100,24 +108,31 @@ class Reader:
 
     def is_member(self, name: str, customer_id: str) -> bool:
         """Whether a customer is in an audience's current version. Raises NotPublishedError, as for an emptied Redis."""
-        (answer,) = _published(name, self._ask(self._is_member, keys=[keys.audience_prefix(name)], args=[customer_id]))
-        return bool(answer)
+        return self.membership(name, customer_id).is_member
+
+    def membership(self, name: str, customer_id: str) -> Membership:
+        """Whether a customer is in an audience, with the version that says so. Raises NotPublishedError as `is_member` does."""
+        answer = self._ask(self._is_member, keys=[keys.audience_prefix(name)], args=[customer_id])
+        found, version, *confirmed = _published(name, answer)
+        return Membership(is_member=bool(found), version=int(text(version)), as_of=_newest(confirmed))
 
     def members(self, name: str, *, page_size: int = 1000) -> Iterator[str]:
         """Each member of the version that is current at the first page, once, in no order.
 
         Raises NotPublishedError; AudienceChangedError if that version is dropped before the last page (three newer
         publications meanwhile)."""
+        return self.members_from(name, self.members_page(name, limit=page_size), page_size=page_size)
+
+    def members_from(self, name: str, page: MembersPage, *, page_size: int = 1000) -> Iterator[str]:
+        """Each member of a page and of those that follow it, once. Raises AudienceChangedError as `members` does."""
         seen: set[str] = set()
-        cursor: str | None = None
         while True:
-            page = self.members_page(name, cursor=cursor, limit=page_size)
             fresh = [customer_id for customer_id in page.customer_ids if customer_id not in seen]
             seen.update(fresh)
             yield from fresh
-            cursor = page.next_cursor
-            if cursor is None:
+            if page.next_cursor is None:
                 return
+            page = self.members_page(name, cursor=page.next_cursor, limit=page_size)
 
     def members_page(self, name: str, *, cursor: str | None = None, limit: int = 1000) -> MembersPage:
         """About `limit` members, and the cursor for the next page of the same version.
@@ -126,10 +141,13 @@ class Reader:
         AudienceChangedError as `members` does, and ValueError for a cursor this method did not give."""
         version, checksum, position = _cursor_parts(cursor)
         answer = self._ask(self._page, keys=[keys.audience_prefix(name)], args=[version, checksum, position, limit])
-        version, checksum, position, customer_ids = _published(name, answer)
+        version, checksum, position, customer_ids, *confirmed = _published(name, answer)
         following = f"{text(version)}.{text(checksum)}.{text(position)}" if text(position) != "0" else None
         return MembersPage(
-            version=int(text(version)), customer_ids=tuple(text(each) for each in customer_ids), next_cursor=following
+            version=int(text(version)),
+            as_of=_newest(confirmed),
+            customer_ids=tuple(text(each) for each in customer_ids),
+            next_cursor=following,
         )
 
     def _ask(self, script: Script, *, keys: list[str], args: Sequence[str | int] = ()) -> list[Any]:
@@ -149,7 +167,7 @@ def _profile(
     customer_id: str, fields: dict[str, str], *, confirmed_as_of: Sequence[bytes | str | None], now: datetime | None
 ) -> Profile:
     version, written_as_of = int(fields.pop("_version")), instant(fields.pop("_as_of"))
-    as_of = max([written_as_of, *(instant(text(each)) for each in confirmed_as_of if each)])
+    as_of = max(written_as_of, _newest(confirmed_as_of)) if any(confirmed_as_of) else written_as_of
     return Profile(
         customer_id=customer_id,
         audiences=tuple(json.loads(fields.pop("audiences", "[]"))),
@@ -158,6 +176,10 @@ def _profile(
         as_of=as_of,
         age=None if now is None else now - as_of,
     )
+
+
+def _newest(instants: Sequence[bytes | str | None]) -> datetime:
+    return max(instant(text(each)) for each in instants if each)
 
 
 def _published(name: str, answer: list[Any]) -> list[Any]:
