@@ -29,6 +29,10 @@ class UnknownIdentifierError(WeftError, LookupError):
     """No event of the served build carries the identifier."""
 
 
+class UnknownAudienceError(WeftError, LookupError):
+    """No audience has the name."""
+
+
 class BackfillError(WeftError, ValueError):
     """Days cannot be backfilled."""
 
