@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from activation.errors import NotPublishedError
 from activation.reader import Reader
@@ -39,17 +39,13 @@ def list_(as_json: AsJson = False) -> None:
     if as_json:
         print_json([asdict(each) for each in found])
         return
-    headings = ("audience", "kind", "owner", "purpose", "destinations", "members", "version", "of them", "as of", "")
-    table = Table(*headings, box=None)
+    table = Table(
+        Column("audience", no_wrap=True), "kind", "owner", "purpose", "to", "members", "newest version", box=None
+    )
     for each in found:
-        version = (
-            (f"v{each.version}", f"{each.version_members:,}", f"{each.as_of:%Y-%m-%d %H:%M}")
-            if each.version
-            else ("-",) * 3
-        )
         members = "-" if each.members is None else f"{each.members:,}"
         said = (each.kind, each.owner, each.consent_purpose, ", ".join(each.destinations))
-        table.add_row(each.audience, *said, members, *version, each.status or "not registered yet")
+        table.add_row(each.audience, *said, members, each.version_sentence(utc_now()))
     console.print(table)
 
 

@@ -29,6 +29,14 @@ class Summary:
     as_of: datetime | None
     status: str | None
 
+    def version_sentence(self, now: datetime) -> str:
+        """The newest version in words: number, members, age of what it was made of, and where its publication stands."""
+        if self.version is None or self.as_of is None:
+            return "none registered yet"
+        age = now - self.as_of
+        old = f"{age.days:,} days" if age.days else f"{age.seconds // 3600} h {age.seconds // 60 % 60} min"
+        return f"v{self.version}: {self.version_members:,} members, {old} old, {self.status}"
+
 
 def summaries(served: Connection | None, state: State) -> list[Summary]:
     """Every audience of the catalogue, by name. `served` is None where no build is served yet."""
