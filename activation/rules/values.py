@@ -145,11 +145,12 @@ def _text(value: str, operator: str) -> str:
 
 
 def _whole(value: int | float | Decimal, column: Column) -> int:
-    if value != int(value):
+    number = int(value)
+    if value != number:
         raise _WrongError(f"{column.name} takes a whole number, and this one has decimals.")
-    if abs(value) > LARGEST_WHOLE:
+    if abs(number) > LARGEST_WHOLE:
         raise _WrongError(f"{column.name} takes a whole number of up to 18 digits.")
-    return int(value)
+    return number
 
 
 def _number(value: int | float | Decimal, column: Column) -> Value:

@@ -5,7 +5,6 @@ from contextlib import closing
 from typing import Any
 
 import duckdb
-import psycopg2
 import pytest
 from hypothesis import HealthCheck, given, settings
 
