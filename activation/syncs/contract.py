@@ -47,19 +47,23 @@ class Outcome:
 
     status: Status
     words: str | None = None
-    """The destination's own words, without anything of the payload."""
+    """The destination's own words; the engine takes out what looks like personal data, and cuts them."""
     remote_id: str | None = None
+    may_be_applied: bool = False
+    """With `retry`: the destination may have taken it all the same."""
 
 
 class DestinationUnavailableError(ActivationError):
     """The whole request failed or its outcome is unknown (429, 5xx, no answer): its changes are sent again, with the same keys.
 
-    `retry_after` is what the destination asked for, in seconds.
+    `retry_after` is what the destination asked for, in seconds; `may_be_applied` is false where it surely took none of them (429,
+    no connection).
     """
 
-    def __init__(self, sentence: str, retry_after: float | None = None) -> None:
+    def __init__(self, sentence: str, retry_after: float | None = None, *, may_be_applied: bool = True) -> None:
         super().__init__(sentence)
         self.retry_after = retry_after
+        self.may_be_applied = may_be_applied
 
 
 class DestinationMisconfiguredError(ActivationError):
