@@ -12,7 +12,6 @@ from activation.rules.words import around_value, asked, value_sql
 PROFILES = "audiences.profiles"
 MOST_REASONS = 8
 LONGEST_REASON = 500
-SOLE_CUSTOMER = "only one customer"
 _COMPARED = {"at_least": ">=", "at_most": "<=", "exactly": "="}
 
 
@@ -26,8 +25,8 @@ class Sources:
     audience: Callable[[str], Sql]
     profiles: str = PROFILES
     events: str = EVENTS
-    customer_id: str | None = None
-    """Where it is given, the query is about this customer alone."""
+    customers: tuple[str, ...] = ()
+    """Where they are given, the query is about these customers alone."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +36,11 @@ class Literal:
     index: int
     leaf: Leaf
     holds: bool
+
+    @property
+    def words(self) -> str:
+        """What it asks for."""
+        return asked(self.leaf, holds=self.holds)
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,14 @@ class Compiled:
     literals: tuple[Literal, ...]
     valued: frozenset[int] = field(default_factory=frozenset)
 
+    @property
+    def columns(self) -> list[str]:
+        """The columns of `clauses`, in their order."""
+        of_leaves = (
+            [f"c{each.index}", f"v{each.index}"][: 2 if each.index in self.valued else 1] for each in self.literals
+        )
+        return ["customer_id", *(name for names in of_leaves for name in names)]
+
     def members(self) -> Sql:
         """One row per member: customer_id."""
         return sql("select customer_id\nfrom (\n{}\n) as clauses\nwhere {}", self.clauses, _truth(self.tree))
@@ -63,7 +75,6 @@ class Compiled:
     def members_with_reasons(self) -> Sql:
         """One row per member: customer_id, and entered_because of the conditions that hold."""
         shown = self._reasons(self.tree, Sql("true"), is_root=True)[:MOST_REASONS]
-        # left() would count what concat_ws gives as null where nothing is shown: it gives an empty text
         because = sql(f"left(concat_ws('; ', {{}}), {LONGEST_REASON})", joined(",\n", shown))
         return sql(
             "select customer_id, {} as entered_because\nfrom (\n{}\n) as clauses\nwhere {}",
@@ -72,18 +83,32 @@ class Compiled:
             _truth(self.tree),
         )
 
+    def what_is_missing(self) -> Sql:
+        """One row per customer who is no member: customer_id, and missing: the conditions that do not hold."""
+        missing = [
+            sql("case when {} then {} end", Sql(f"{'not ' if each.holds else ''}c{each.index}"), self._words(each))
+            for each in self.literals
+        ]
+        return sql(
+            f"select customer_id, left(concat_ws('; ', {{}}), {LONGEST_REASON}) as missing\nfrom (\n{{}}\n) as clauses\nwhere not {{}}",
+            joined(",\n", missing[:MOST_REASONS]),
+            self.clauses,
+            sql("({})", _truth(self.tree)),
+        )
+
     def _reasons(self, node: "Branch | Literal", above: Sql, *, is_root: bool = False) -> list[Sql]:
         """Each literal with the words for it, where it holds and so does everything above it but the root, which does for members."""
         here = above if is_root else sql("{} and {}", above, _truth(node))
         if isinstance(node, Branch):
             return [reason for child in node.children for reason in self._reasons(child, here)]
-        before, behind = around_value(node.leaf, holds=node.holds)
-        words = value(before)
-        if node.index in self.valued:
-            words = sql("{} || {} || {}", words, Sql(f"v{node.index}"), value(behind))
-        else:
-            words = value(asked(node.leaf, holds=node.holds))
-        return [sql("case when {} then {} end", here, words)]
+        return [sql("case when {} then {} end", here, self._words(node))]
+
+    def _words(self, literal: "Literal") -> Sql:
+        """The words for one condition, with the customer's value in them."""
+        if literal.index not in self.valued:
+            return value(literal.words)
+        before, behind = around_value(literal.leaf, holds=literal.holds)
+        return sql("{} || {} || {}", value(before), Sql(f"v{literal.index}"), value(behind))
 
 
 def compile_rule(tree: Node, sources: Sources) -> Compiled:
@@ -94,7 +119,7 @@ def compile_rule(tree: Node, sources: Sources) -> Compiled:
     normal = _normal(tree, places, holds=True)
     literals = tuple(_literals(normal))
     counts = [leaf for leaf in found if isinstance(leaf, EventCount)]
-    only = Sql("") if sources.customer_id is None else sql("events.customer_id = {}", value(sources.customer_id))
+    only = _only("events", sources.customers)
     columns, joins, valued = [Sql("profiles.customer_id")], [], set()
     if counts:
         joins.append(_left_join(counts_sql(counts, sources.events, only), "counted"))
@@ -111,13 +136,15 @@ def compile_rule(tree: Node, sources: Sources) -> Compiled:
         if shown is not None:
             valued.add(index)
             columns.append(sql(f"{{}} as v{index}", shown))
-    where = (
-        Sql("") if sources.customer_id is None else sql("\nwhere profiles.customer_id = {}", value(sources.customer_id))
-    )
+    where = sql("\nwhere {}", _only("profiles", sources.customers)) if sources.customers else Sql("")
     clauses = sql(
         "select\n{}\nfrom {} as profiles{}{}", joined(",\n", columns), Sql(sources.profiles), joined("", joins), where
     )
     return Compiled(clauses, normal, literals, frozenset(valued))
+
+
+def _only(alias: str, customers: tuple[str, ...]) -> Sql:
+    return sql(f"{alias}.customer_id in ({{}})", joined(", ", map(value, customers))) if customers else Sql("")
 
 
 def _holds(leaf: Leaf, place: int) -> Sql:

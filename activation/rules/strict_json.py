@@ -147,3 +147,15 @@ def _too_deep() -> RuleError:
 
 def _refused(sentence: str, path: str = "$") -> RuleError:
     return RuleError([Problem(path, sentence)])
+
+
+def write_json(value: Any) -> str:
+    """The JSON text of a value that `read_json` gave, always the same for the same value: keys sorted, every digit kept."""
+    if isinstance(value, dict):
+        members = (f"{json.dumps(key, ensure_ascii=False)}: {write_json(value[key])}" for key in sorted(value))
+        return "{" + ", ".join(members) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(write_json, value)) + "]"
+    if isinstance(value, Decimal):
+        return f"{value:f}" if "." in f"{value:f}" else f"{value:f}.0"
+    return json.dumps(value, ensure_ascii=False)
