@@ -67,3 +67,15 @@ class WarehouseError(WeftError, ConnectionError):
 
 class ServiceError(WeftError):
     """A service could not be started or ended by itself."""
+
+
+class RuleConflictError(WeftError, RuntimeError):
+    """Two people changed one rule at the same moment."""
+
+
+class UnknownRuleError(WeftError, LookupError):
+    """There is no rule of this name in force."""
+
+
+class PreviewError(WeftError, RuntimeError):
+    """A preview was stopped: it took too long or too much memory."""

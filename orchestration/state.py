@@ -15,6 +15,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestration.alert_outbox import AlertOutbox
 from orchestration.api_keys import ApiKeys
+from orchestration.audience_rules import AudienceRules
 from orchestration.crm_cursors import CrmCursors
 from orchestration.decision_records import DecisionRecords
 from orchestration.link_proposals import LinkProposals
@@ -86,7 +87,8 @@ class AudienceVersion:
 class State:
     """The operator state of one installation; `models` is its registry of trained models, `snapshots` the days
     to make features for, `alerts` what has to be told, `decisions` what people decided about identity,
-    `proposals` links between customers for them to decide on, `crm` how far each CRM was pulled, `keys` who may send events.
+    `proposals` links between customers for them to decide on, `crm` how far each CRM was pulled, `keys` who may send events,
+    `rules` audiences that are JSON rules.
     """
 
     def __init__(self, url: str) -> None:
@@ -109,6 +111,7 @@ class State:
         self.proposals = LinkProposals(self._engine)
         self.crm = CrmCursors(self._engine)
         self.keys = ApiKeys(self._engine)
+        self.rules = AudienceRules(self._engine)
 
     @contextmanager
     def _begin(self) -> Iterator[sa.Connection]:
