@@ -79,3 +79,7 @@ class UnknownRuleError(WeftError, LookupError):
 
 class PreviewError(WeftError, RuntimeError):
     """A preview was stopped: it took too long or too much memory."""
+
+
+class GateError(WeftError):
+    """It cannot be told who may be published, or what is asked of the gate cannot be: then nobody is."""
