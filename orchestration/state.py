@@ -17,6 +17,7 @@ from orchestration.alert_outbox import AlertOutbox
 from orchestration.api_keys import ApiKeys
 from orchestration.approvals import Approvals
 from orchestration.audience_rules import AudienceRules
+from orchestration.confirmation_records import ConfirmationRecords
 from orchestration.crm_cursors import CrmCursors
 from orchestration.decision_records import DecisionRecords
 from orchestration.exclusions import Exclusions
@@ -106,6 +107,7 @@ class State:
         self.holdouts = Holdouts(self._engine)
         self.refusals = Refusals(self._engine)
         self.approvals = Approvals(self._engine)
+        self.confirmations = ConfirmationRecords(self._engine)
 
     @contextmanager
     def _begin(self) -> Iterator[sa.Connection]:
