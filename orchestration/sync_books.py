@@ -127,9 +127,8 @@ class SyncBooks:
     def pauses(self) -> dict[str, datetime | None]:
         """Until when each destination gets no request."""
         with self._engine.connect() as connection:
-            return dict(
-                connection.execute(sa.select(sync_pauses.c.destination, sync_pauses.c.not_before)).tuples().all()
-            )
+            rows: list[Any] = list(connection.execute(sa.select(sync_pauses.c.destination, sync_pauses.c.not_before)))
+        return dict(rows)
 
     # ---- what a person does -------------------------------------------------------------------------------------
 
