@@ -256,6 +256,23 @@ class State:
                 )
             )
 
+    def last_published_build(self, audience: str) -> str | None:
+        """The build of the newest version of an audience that was published; None where none ever was."""
+        is_published = (publications.c.audience == audience) & (publications.c.status == "published")
+        query = (
+            sa.select(audience_versions.c.build_id)
+            .join(
+                publications,
+                (publications.c.audience == audience_versions.c.audience)
+                & (publications.c.version == audience_versions.c.version),
+            )
+            .where(is_published)
+            .order_by(audience_versions.c.version.desc())
+            .limit(1)
+        )
+        with self._begin() as connection:
+            return connection.scalar(query)
+
     def last_publication(self, audience: str, version: int) -> tuple[int, str, datetime] | None:
         """Attempt, status and time of the newest try to publish a version."""
         with self._begin() as connection:
