@@ -10,10 +10,10 @@ from pydantic import ValidationError
 from activation.destinations import KINDS
 from activation.destinations.config import DestinationConfig
 from orchestration.audience_catalogue import Audience
+from orchestration.consent_purposes import PURPOSES
 from orchestration.errors import DestinationError
 from orchestration.settings import Settings
 
-PURPOSES = ("analytics", "personalisation", "advertising", "sharing")
 RESERVED = frozenset({"redis", "automation"})
 """Redis is the publication's, automations have a ledger of that name."""
 

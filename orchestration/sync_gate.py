@@ -1,12 +1,11 @@
 """Syncs obey the same gate as the publication: consent, exclusions, holdouts and guards, as of now; without it nobody is sent."""
 
-from importlib import import_module
-from typing import Any
-
 import pyarrow as pa
 
 from orchestration.destinations_file import Sync
 from orchestration.errors import DestinationError, NothingServedError
+from orchestration.gate import gate, gate_revision
+from orchestration.guards import held_version
 from orchestration.state import State
 from orchestration.warehouse import Warehouse
 
@@ -16,7 +15,7 @@ class WarehouseGate:
 
     def members(self, warehouse: Warehouse, state: State, sync: Sync) -> tuple[pa.Table, str | None]:
         """See Gate. While a guard holds the newest version back, the members of the last good one, without who withdrew since."""
-        held = _part("guards").held_version(state, sync.audience.name)
+        held = held_version(state, sync.audience.name)
         build_id = warehouse.served_build()
         if held is not None:
             build_id = state.last_published_build(sync.audience.name)
@@ -24,7 +23,7 @@ class WarehouseGate:
                 raise DestinationError(f"{sync.audience.name} is held back: {held.sentence}")
         try:
             with warehouse.open_served(build_id) as served, warehouse.open_served() as newest:
-                gated = _part("gate").gate(
+                gated = gate(
                     served,
                     state,
                     sync.audience,
@@ -42,11 +41,5 @@ class WarehouseGate:
 
     def revision(self, state: State) -> str:
         """See Gate."""
-        return str(_part("gate").gate_revision(state))
+        return gate_revision(state)
 
-
-def _part(name: str) -> Any:
-    try:
-        return import_module(f"orchestration.{name}")
-    except ModuleNotFoundError:
-        raise DestinationError("Nothing can tell who may be sent: the gate is not there.") from None
