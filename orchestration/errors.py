@@ -29,6 +29,10 @@ class UnknownIdentifierError(WeftError, LookupError):
     """No event of the served build carries the identifier."""
 
 
+class UnknownAudienceError(WeftError, LookupError):
+    """No audience has the name."""
+
+
 class BackfillError(WeftError, ValueError):
     """Days cannot be backfilled."""
 
@@ -57,7 +61,7 @@ class ReplayError(WeftError, LookupError):
     """No refused row, or more than one, is what was named."""
 
 
-class WriteKeyError(WeftError, ValueError):
+class ApiKeyError(WeftError, ValueError):
     """A write key cannot be made, or is not the one key that was named."""
 
 
@@ -71,6 +75,18 @@ class WarehouseError(WeftError, ConnectionError):
 
 class ServiceError(WeftError):
     """A service could not be started or ended by itself."""
+
+
+class RuleConflictError(WeftError, RuntimeError):
+    """Two people changed one rule at the same moment."""
+
+
+class UnknownRuleError(WeftError, LookupError):
+    """There is no rule of this name in force."""
+
+
+class PreviewError(WeftError, RuntimeError):
+    """A preview was stopped: it took too long or too much memory."""
 
 
 class GateError(WeftError):

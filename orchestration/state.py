@@ -14,7 +14,9 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestration.alert_outbox import AlertOutbox
+from orchestration.api_keys import ApiKeys
 from orchestration.approvals import Approvals
+from orchestration.audience_rules import AudienceRules
 from orchestration.crm_cursors import CrmCursors
 from orchestration.decision_records import DecisionRecords
 from orchestration.exclusions import Exclusions
@@ -26,7 +28,6 @@ from orchestration.snapshots import SnapshotDays
 from orchestration.state_engine import open_engine
 from orchestration.state_tables import metadata
 from orchestration.sync_books import SyncBooks
-from orchestration.write_keys import WriteKeys
 
 installation = sa.Table(
     "installation",
@@ -87,9 +88,9 @@ class AudienceVersion:
 class State:
     """The operator state of one installation; `models` is its registry of trained models, `snapshots` the days
     to make features for, `alerts` what has to be told, `decisions` what people decided about identity,
-    `proposals` links between customers for them to decide on, `crm` how far each CRM was pulled, `keys` who may send events.
-    `exclusions`, `holdouts` and `refusals` are what the gate obeys, `approvals` what its guards held back, `syncs` what destinations
-    were sent and what they took.
+    `proposals` links between customers for them to decide on, `crm` how far each CRM was pulled, `keys` who may send events,
+    `rules` audiences that are JSON rules, `exclusions`, `holdouts` and `refusals` are what the gate
+    obeys, `approvals` what its guards held back, `syncs` what destinations were sent and what they took.
     """
 
     def __init__(self, url: str) -> None:
@@ -100,7 +101,8 @@ class State:
         self.decisions = DecisionRecords(self._engine)
         self.proposals = LinkProposals(self._engine)
         self.crm = CrmCursors(self._engine)
-        self.keys = WriteKeys(self._engine)
+        self.keys = ApiKeys(self._engine)
+        self.rules = AudienceRules(self._engine)
         self.exclusions = Exclusions(self._engine)
         self.holdouts = Holdouts(self._engine)
         self.refusals = Refusals(self._engine)

@@ -42,4 +42,3 @@ class WarehouseGate:
     def revision(self, state: State) -> str:
         """See Gate."""
         return gate_revision(state)
-

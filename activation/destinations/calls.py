@@ -15,7 +15,7 @@ from activation.syncs.clock import Clock
 from activation.syncs.contract import DestinationMisconfiguredError, DestinationUnavailableError
 
 ANSWER_LIMIT_BYTES = 64 << 10
-"""What is read of an answer; the rest is left."""
+"""What is read of an answer, unless the vendor is known to say more; the rest is left."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,20 @@ def call(client: httpx.Client, name: str, method: str, path: str, *, clock: Cloc
     `name` is the destination's own; `parts` are httpx's (json, content, data, params, headers).
     Raises DestinationUnavailableError for no answer, 3xx, 408, 425, 429 and 5xx; DestinationMisconfiguredError for 401 and 403.
     """
+    answer = ask(client, name, method, path, **parts)
+    raise_for_status(answer, name, clock)
+    return answer
+
+
+def ask(
+    client: httpx.Client, name: str, method: str, path: str, *, limit: int = ANSWER_LIMIT_BYTES, **parts: Any
+) -> Answer:
+    """As `call`, for a vendor whose statuses mean something of their own: every answer there is, the first `limit` bytes of it."""
     # what comes compressed could be a thousand times as long
     headers = {"Accept": "application/json", **parts.pop("headers", {}), "Accept-Encoding": "identity"}
     try:
         with client.stream(method, path, headers=headers, **parts) as response:
-            body = _read(response)
+            body = _read(response, limit)
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
         # nothing was sent yet
         raise DestinationUnavailableError(
@@ -63,9 +72,7 @@ def call(client: httpx.Client, name: str, method: str, path: str, *, clock: Cloc
         raise DestinationUnavailableError(f"{name} did not answer ({type(error).__name__}).") from None
     except httpx.InvalidURL:
         raise DestinationMisconfiguredError(f"{name} cannot be called: its URL is not valid.") from None
-    answer = Answer(response.status_code, response.headers, body, _parsed(body))
-    raise_for_status(answer, name, clock)
-    return answer
+    return Answer(response.status_code, response.headers, body, _parsed(body))
 
 
 def raise_for_status(answer: Answer, name: str, clock: Clock) -> None:
@@ -89,13 +96,13 @@ def unusable(name: str) -> DestinationUnavailableError:
     return DestinationUnavailableError(f"{name} answered with something else than expected.")
 
 
-def _read(response: httpx.Response) -> bytes:
+def _read(response: httpx.Response, limit: int) -> bytes:
     body = bytearray()
-    for chunk in response.iter_raw(ANSWER_LIMIT_BYTES):
+    for chunk in response.iter_raw(64 << 10):
         body += chunk
-        if len(body) >= ANSWER_LIMIT_BYTES:
+        if len(body) >= limit:
             break
-    return bytes(body[:ANSWER_LIMIT_BYTES])
+    return bytes(body[:limit])
 
 
 def _parsed(body: bytes) -> Any:
