@@ -28,6 +28,7 @@ from orchestration.refusals import Refusals
 from orchestration.snapshots import SnapshotDays
 from orchestration.state_engine import open_engine
 from orchestration.state_tables import metadata
+from orchestration.sync_books import SyncBooks
 
 installation = sa.Table(
     "installation",
@@ -90,7 +91,7 @@ class State:
     to make features for, `alerts` what has to be told, `decisions` what people decided about identity,
     `proposals` links between customers for them to decide on, `crm` how far each CRM was pulled, `keys` who may send events,
     `rules` audiences that are JSON rules, `exclusions`, `holdouts` and `refusals` are what the gate
-    obeys, `approvals` what its guards held back.
+    obeys, `approvals` what its guards held back, `syncs` what destinations were sent and what they took.
     """
 
     def __init__(self, url: str) -> None:
@@ -108,6 +109,7 @@ class State:
         self.refusals = Refusals(self._engine)
         self.approvals = Approvals(self._engine)
         self.confirmations = ConfirmationRecords(self._engine)
+        self.syncs = SyncBooks(self._engine)
 
     @contextmanager
     def _begin(self) -> Iterator[sa.Connection]:
@@ -264,6 +266,23 @@ class State:
                     changed_at=utc_now(),
                 )
             )
+
+    def last_published_build(self, audience: str) -> str | None:
+        """The build of the newest version of an audience that was published; None where none ever was."""
+        is_published = (publications.c.audience == audience) & (publications.c.status == "published")
+        query = (
+            sa.select(audience_versions.c.build_id)
+            .join(
+                publications,
+                (publications.c.audience == audience_versions.c.audience)
+                & (publications.c.version == audience_versions.c.version),
+            )
+            .where(is_published)
+            .order_by(audience_versions.c.version.desc())
+            .limit(1)
+        )
+        with self._begin() as connection:
+            return connection.scalar(query)
 
     def last_publication(self, audience: str, version: int) -> tuple[int, str, datetime] | None:
         """Attempt, status and time of the newest try to publish a version."""
