@@ -60,6 +60,8 @@ def ask(
     """As `call`, for a vendor whose statuses mean something of their own: every answer there is, the first `limit` bytes of it."""
     # what comes compressed could be a thousand times as long
     headers = {"Accept": "application/json", **parts.pop("headers", {}), "Accept-Encoding": "identity"}
+    # httpx ends a base URL with a slash, also behind a query; a URL that is called as it is must not get one
+    path = path or str(client.base_url).rstrip("/")
     try:
         with client.stream(method, path, headers=headers, **parts) as response:
             body = _read(response, limit)

@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 from activation.destinations.calls import Answer, ask, raise_for_status, unusable
 from activation.destinations.config import Address, Column, DestinationConfig, SecretReference
 from activation.destinations.tools import Tools
-from activation.destinations.values import record_key, rows, text_value, without
+from activation.destinations.values import record_key, rows, text_value
 from activation.syncs.clock import Clock
 from activation.syncs.contract import (
     Change,
@@ -134,9 +134,7 @@ class HubSpot:
             return self._outcomes(answer, changes, inputs)
         self._raise_for_properties(answer, inputs)
         if len(changes) == 1:
-            return [
-                Outcome("refused", without(changes[0].payload, _words(answer.content) or f"answered {answer.status}"))
-            ]
+            return [Outcome("refused", _words(answer.content) or f"answered {answer.status}")]
         half = len(changes) // 2
         return [
             *self._sent(what, changes[:half], inputs[:half]),
@@ -200,7 +198,7 @@ class HubSpot:
             elif change.operation == "remove" and failed[position].startswith("OBJECT_NOT_FOUND"):
                 outcomes.append(Outcome("accepted", "the contact is not there any more"))
             else:
-                outcomes.append(Outcome("refused", without(change.payload, failed[position])))
+                outcomes.append(Outcome("refused", failed[position]))
         return outcomes
 
     def _position(self, result: Mapping[str, Any], by_name: Mapping[tuple[Any, str], int]) -> int | None:

@@ -17,7 +17,7 @@ from pydantic import Field, JsonValue, model_validator
 from activation.destinations.calls import Answer, call, unusable
 from activation.destinations.config import Address, DestinationConfig, SecretReference, Strict
 from activation.destinations.tools import Tools
-from activation.destinations.values import rows, text_value, without
+from activation.destinations.values import rows, text_value
 from activation.syncs.clock import Clock
 from activation.syncs.contract import Change, DestinationMisconfiguredError, Outcome, Record
 
@@ -169,19 +169,18 @@ class Rest:
         if not isinstance(told, list) or (results.key is None and len(told) != len(changes)):
             raise unusable(self._config.name)
         if results.key is None:
-            return [self._row(change, row) for change, row in zip(changes, told, strict=True)]
+            return [self._row(row) for row in told]
         by_key = {str(_at(row, results.key)): row for row in told}
-        return [self._row(change, by_key.get(change.key)) for change in changes]
+        return [self._row(by_key.get(change.key)) for change in changes]
 
-    def _row(self, change: Change, row: Any) -> Outcome:
+    def _row(self, row: Any) -> Outcome:
         results = self._config.results
         assert results
         if row is None:
             return Outcome("retry", "left out of the answer", may_be_applied=True)
         if _at(row, results.is_accepted) in (True, "true", "ok", "success"):
             return Outcome("accepted", remote_id=_text(_at(row, self._config.remote_id)))
-        words = _text(_at(row, results.words)) or "refused without a reason"
-        return Outcome("refused", without(change.payload, words))
+        return Outcome("refused", _text(_at(row, results.words)) or "refused without a reason")
 
     def _asked(self, request: RestRequest, path: str, body: Any, idempotency_key: str) -> Answer:
         headers = dict(self._headers)

@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from activation.destinations.calls import Answer, ask, raise_for_status, unusable
 from activation.destinations.config import Address, Column, DestinationConfig, SecretReference
 from activation.destinations.tools import Tools
-from activation.destinations.values import record_key, rows, text_value, without
+from activation.destinations.values import record_key, rows, text_value
 from activation.syncs.clock import Clock
 from activation.syncs.contract import (
     Change,
@@ -219,7 +219,7 @@ def _outcome(change: Change, result: Any) -> Outcome:
     if change.operation == "remove" and (GONE & set(codes) or codes == ["REQUIRED_FIELD_MISSING"]):
         return Outcome("accepted", "the record is not there")
     is_passing = bool(codes) and set(codes) <= PASSING
-    return Outcome("retry" if is_passing else "refused", without(change.payload, words))
+    return Outcome("retry" if is_passing else "refused", words)
 
 
 def _told(error: Mapping[str, Any]) -> str:
