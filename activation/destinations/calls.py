@@ -5,6 +5,8 @@ Nothing that was sent, and nothing of an answer that an adapter did not ask for,
 
 import json
 import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -91,6 +93,21 @@ def raise_for_status(answer: Answer, name: str, clock: Clock) -> None:
             f"{name} answered {answer.status}, a redirect, which is not followed; write the address that it leads to.",
             may_be_applied=False,
         )
+
+
+@contextmanager
+def several(is_partly_done: Callable[[], bool]) -> Iterator[None]:
+    """Around a `send` of more than one request: where one fails after another was carried out, what was applied is open."""
+    try:
+        yield
+    except DestinationUnavailableError as error:
+        if is_partly_done():
+            raise DestinationUnavailableError(str(error), error.retry_after) from None
+        raise
+    except DestinationMisconfiguredError as error:
+        if is_partly_done():
+            raise DestinationUnavailableError(str(error)) from None
+        raise
 
 
 def unusable(name: str) -> DestinationUnavailableError:

@@ -14,7 +14,7 @@ import httpx
 import pyarrow as pa
 from pydantic import Field, JsonValue, model_validator
 
-from activation.destinations.calls import Answer, call, unusable
+from activation.destinations.calls import Answer, call, several, unusable
 from activation.destinations.config import Address, DestinationConfig, SecretReference, Strict
 from activation.destinations.tools import Tools
 from activation.destinations.values import rows, text_value
@@ -110,6 +110,7 @@ class Rest:
     ) -> None:
         self._config, self._client, self._headers = config, client, headers
         self._audience, self._clock = audience, clock
+        self._is_partly_done = False
 
     @property
     def batch_size(self) -> int:
@@ -123,6 +124,11 @@ class Rest:
 
     def send(self, changes: Sequence[Change]) -> Sequence[Outcome]:
         """See the contract."""
+        self._is_partly_done = False
+        with several(lambda: self._is_partly_done):
+            return self._send(changes)
+
+    def _send(self, changes: Sequence[Change]) -> list[Outcome]:
         outcomes: dict[int, Outcome] = {}
         for request, operation in ((self._config.upsert, "upsert"), (self._config.remove, "remove")):
             chosen = [position for position, change in enumerate(changes) if change.operation == operation]
@@ -191,6 +197,7 @@ class Rest:
             self._client, self._config.name, request.method, path,
             clock=self._clock, limit=ANSWER_BYTES, headers=headers, **content,
         )  # fmt: skip
+        self._is_partly_done = self._is_partly_done or answer.is_success
         if answer.status in (404, 405, 410) and answer.status not in request.gone and "{" not in request.path:
             raise DestinationMisconfiguredError(
                 f"{self._config.name} answered {answer.status}: see to its url and path."

@@ -135,3 +135,12 @@ def test_a_wrong_token_is_a_persons_to_mend(hubspot: HubSpot, url: str) -> None:
     with pytest.raises(DestinationMisconfiguredError) as refused:
         adapter.send(upserts(list(adapter.records(members(email=["a@example.com"], city=["Kiel"])))))
     assert "wrong" not in str(refused.value)
+
+
+def test_a_limit_between_two_halves_leaves_open_what_was_taken(hubspot: HubSpot, url: str) -> None:
+    adapter = _opened(hubspot, url)
+    changes = upserts(list(adapter.records(members(email=["a@example.com", "b@example.com"], city=["x", "y"]))))
+    hubspot.faults = [Reply(400, {"category": "VALIDATION_ERROR"}), None, Reply(429, {}, {"Retry-After": "7"})]
+    with pytest.raises(DestinationUnavailableError) as refused:
+        adapter.send(changes)
+    assert (refused.value.retry_after, refused.value.may_be_applied) == (7.0, True)
