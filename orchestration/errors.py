@@ -63,3 +63,7 @@ class WarehouseError(WeftError, ConnectionError):
 
 class ServiceError(WeftError):
     """A service could not be started or ended by itself."""
+
+
+class DestinationError(WeftError, ValueError):
+    """A destination is not what was asked for, or cannot be used as it is configured."""

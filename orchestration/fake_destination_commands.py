@@ -2,15 +2,16 @@
 
 import threading
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from activation.fake_destinations import FAKES, Fake
-from activation.fake_destinations.faults import fail_at_random
 from orchestration.errors import DestinationError
+
+if TYPE_CHECKING:
+    from activation.fake_destinations import Fake
 
 console = Console(soft_wrap=True, highlight=False)
 
@@ -23,6 +24,9 @@ def fake_destination(
 ) -> None:
     """Be a vendor that keeps its rules: print a line for every request that is carried out, until Ctrl-C; GET /_state shows what it
     holds."""
+    from activation.fake_destinations import FAKES
+    from activation.fake_destinations.faults import fail_at_random
+
     if kind is None:
         table = Table("kind", "insists on", box=None)
         for name, each in sorted(FAKES.items()):
@@ -51,7 +55,7 @@ class _WallClock:
         return time.time()
 
 
-def _introduce(kind: str, fake: Fake, url: str) -> None:
+def _introduce(kind: str, fake: "Fake", url: str) -> None:
     console.print(f"A stand-in for {kind} listens on {url}; what it holds: {url}/_state", markup=False)
     console.print("In destinations.yml of WEFT_HOME, add `audiences: [name]` to it:\n", markup=False)
     console.print(fake.example.replace("{kind}", kind).replace("{url}", url), markup=False)
