@@ -29,6 +29,7 @@ FAILPOINTS: dict[str, tuple[str, ...]] = {
     "scoring": ("scored", "committed"),
     "memberships": ("compared", "written", "before_commit", "committed"),
     "profiles": ("planned", "begun", "written", "snapshot", "identifiers", "removals", "complete"),
+    "sync": ("planned", "begun", "marked", "answered", "paused", "settled"),
     "audience": ("planned", "registered", "copied", "staged", "switched", "remembered"),
 }  # fmt: skip
 """Every point by the work that passes it. Other steps (a percentage of the way) are no failpoints."""
