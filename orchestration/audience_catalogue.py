@@ -26,9 +26,7 @@ def audiences(state: State) -> list[Audience]:
     """All of them, by name."""
     del state
     found = [
-        Audience(
-            each.name, "sql", each.description, each.definition_hash, each.meta, "entered_because" in each.columns
-        )
+        Audience(each.name, "sql", each.description, each.definition_hash, each.meta, "entered_because" in each.columns)
         for each in audience_definitions(read_manifest())
     ]
     return sorted(found, key=lambda audience: audience.name)

@@ -15,6 +15,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestration.alert_outbox import AlertOutbox
 from orchestration.api_keys import ApiKeys
+from orchestration.automation_records import AutomationRecords
 from orchestration.crm_cursors import CrmCursors
 from orchestration.decision_records import DecisionRecords
 from orchestration.link_proposals import LinkProposals
@@ -112,6 +113,7 @@ class State:
         self.crm = CrmCursors(self._engine)
         self.keys = ApiKeys(self._engine)
         self.syncs = SyncBooks(self._engine)
+        self.automations = AutomationRecords(self._engine)
 
     @contextmanager
     def _begin(self) -> Iterator[sa.Connection]:
