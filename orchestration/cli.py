@@ -14,6 +14,7 @@ from ingestion.file_errors import FileError
 from ingestion.mappings import load_mapping
 from orchestration.audience_commands import audiences
 from orchestration.collecting import land_file
+from orchestration.consent_sweep import sweep_refusals
 from orchestration.crm_commands import crm
 from orchestration.decision_commands import forbid, link, reviews, split
 from orchestration.errors import WeftError
@@ -89,6 +90,7 @@ def import_(
                 console.print(f"[red]{escape(str(error))}[/]", highlight=False)
             else:
                 console.print(report.sentence(), highlight=False)
+        sweep_refusals(platform, connection)
     if unusable:
         raise typer.Exit(2)
 
