@@ -27,6 +27,7 @@ from orchestration.replay_commands import rejected, replay_rejected
 from orchestration.resources import build_platform
 from orchestration.serve_commands import serve
 from orchestration.state import utc_now
+from orchestration.sync_commands import sync
 from orchestration.upload_commands import upload
 
 app = typer.Typer(
@@ -40,6 +41,7 @@ app.add_typer(reviews, name="review", help="Look at events that name too many cu
 app.add_typer(identity, name="identity", help="Decisions that were made; what other rules would change.")
 app.add_typer(audiences, name="audience", help="Look at published audiences, roll one back.")
 app.add_typer(crm, name="crm", help="Contacts of HubSpot, Salesforce or another CRM, pulled into the inbox.")
+app.add_typer(sync, name="sync", help="Audiences at destinations.yml's destinations: send, look at, try again.")
 app.add_typer(serve, name="serve", help="One service in this process: collector, normaliser, API or demo shop.")
 app.add_typer(models, name="model", help="Look at trained models, compare them, choose the champion.")
 

@@ -49,6 +49,14 @@ class PullError(WeftError, RuntimeError):
     """A pull of CRM contacts cannot be made."""
 
 
+class DestinationError(WeftError, ValueError):
+    """destinations.yml cannot be used, or a sync of it cannot be made."""
+
+
+class SyncBusyError(DestinationError):
+    """Another process sends to this destination right now."""
+
+
 class ReplayError(WeftError, LookupError):
     """No refused row, or more than one, is what was named."""
 

@@ -15,9 +15,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestration.alert_outbox import AlertOutbox
 from orchestration.api_keys import ApiKeys
-from orchestration.automation_records import AutomationRecords
 from orchestration.approvals import Approvals
 from orchestration.audience_rules import AudienceRules
+from orchestration.automation_records import AutomationRecords
 from orchestration.crm_cursors import CrmCursors
 from orchestration.decision_records import DecisionRecords
 from orchestration.exclusions import Exclusions
@@ -90,9 +90,8 @@ class State:
     """The operator state of one installation; `models` is its registry of trained models, `snapshots` the days
     to make features for, `alerts` what has to be told, `decisions` what people decided about identity,
     `proposals` links between customers for them to decide on, `crm` how far each CRM was pulled, `keys` who may send events,
-    `syncs` what destinations were sent and what they took.
-    `rules` audiences that are JSON rules, `exclusions`, `holdouts` and `refusals` are what the gate
-    obeys, `approvals` what its guards held back.
+    `rules` audiences that are JSON rules; `exclusions`, `holdouts` and `refusals` are what the gate obeys, `approvals` what its guards
+    held back, `syncs` what destinations were sent and what they took, `automations` who is to be told of coming and going.
     """
 
     def __init__(self, url: str) -> None:
@@ -267,6 +266,23 @@ class State:
                     changed_at=utc_now(),
                 )
             )
+
+    def last_published_build(self, audience: str) -> str | None:
+        """The build of the newest version of an audience that was published; None where none ever was."""
+        is_published = (publications.c.audience == audience) & (publications.c.status == "published")
+        query = (
+            sa.select(audience_versions.c.build_id)
+            .join(
+                publications,
+                (publications.c.audience == audience_versions.c.audience)
+                & (publications.c.version == audience_versions.c.version),
+            )
+            .where(is_published)
+            .order_by(audience_versions.c.version.desc())
+            .limit(1)
+        )
+        with self._begin() as connection:
+            return connection.scalar(query)
 
     def last_publication(self, audience: str, version: int) -> tuple[int, str, datetime] | None:
         """Attempt, status and time of the newest try to publish a version."""

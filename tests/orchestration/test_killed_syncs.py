@@ -14,7 +14,8 @@ import sqlalchemy as sa
 from orchestration.state import State
 from tests.orchestration.sync_sink import SYNC, FastTime, Sender, Sink, Wanted
 
-POINTS = ("planned", "begun", "marked", "answered", "paused", "settled")
+POINTS = {"planned": 1, "begun": 1, "marked": 12, "answered": 12, "paused": 2, "settled": 12}
+"""Where a sender dies, and at the latest on which pass."""
 MOST_RUNS = 400
 
 
@@ -25,7 +26,6 @@ class Trial:
     folder: Path
     seed: int
     kind: str = "sound"
-    kills_wanted: int = 0
     kills: int = 0
     runs: int = 0
     sink: Sink = field(init=False)
@@ -43,7 +43,8 @@ class Trial:
         for _ in range(MOST_RUNS):
             self.runs += 1
             at_point = self.kills < until and self.random.random() < 0.7
-            crash_at = f"sync.{self.random.choice(POINTS)}:{self.random.randint(1, 12)}" if at_point else None
+            point = self.random.choice(list(POINTS))
+            crash_at = f"sync.{point}:{self.random.randint(1, POINTS[point])}" if at_point else None
             sender = Sender(self.folder, url, self.start, self.seed + self.runs, self.kind, crash_at)
             process = sender.begin()
             if self.kills < until and not at_point:
