@@ -17,6 +17,7 @@ from orchestration.alert_outbox import AlertOutbox
 from orchestration.api_keys import ApiKeys
 from orchestration.approvals import Approvals
 from orchestration.audience_rules import AudienceRules
+from orchestration.automation_records import AutomationRecords
 from orchestration.confirmation_records import ConfirmationRecords
 from orchestration.crm_cursors import CrmCursors
 from orchestration.decision_records import DecisionRecords
@@ -90,8 +91,8 @@ class State:
     """The operator state of one installation; `models` is its registry of trained models, `snapshots` the days
     to make features for, `alerts` what has to be told, `decisions` what people decided about identity,
     `proposals` links between customers for them to decide on, `crm` how far each CRM was pulled, `keys` who may send events,
-    `rules` audiences that are JSON rules, `exclusions`, `holdouts` and `refusals` are what the gate
-    obeys, `approvals` what its guards held back, `syncs` what destinations were sent and what they took.
+    `rules` audiences that are JSON rules; `exclusions`, `holdouts` and `refusals` are what the gate obeys, `approvals` what its guards
+    held back, `syncs` what destinations were sent and what they took, `automations` who is to be told of coming and going.
     """
 
     def __init__(self, url: str) -> None:
@@ -103,6 +104,8 @@ class State:
         self.proposals = LinkProposals(self._engine)
         self.crm = CrmCursors(self._engine)
         self.keys = ApiKeys(self._engine)
+        self.syncs = SyncBooks(self._engine)
+        self.automations = AutomationRecords(self._engine)
         self.rules = AudienceRules(self._engine)
         self.exclusions = Exclusions(self._engine)
         self.holdouts = Holdouts(self._engine)
