@@ -7,7 +7,9 @@ import redis
 
 from orchestration.assets.activate import AUDIENCE_NAMES, CONFIRMED, OTHER_AUDIENCES, other_names
 from orchestration.confirming import due, republish_lost, request, running_store
+from orchestration.consent_sweep import sweep_when_idle
 from orchestration.publishing import PROFILES, REQUESTED, pending_versions, register_changes
+from orchestration.registering import gate_problems
 from orchestration.resources import Platform
 from orchestration.runs import goes_on, runs_going_on
 from orchestration.schedules import confirm, publish, publish_other
@@ -34,7 +36,10 @@ def audience_changed(
     skips one.
     """
     state, now = platform.state, utc_now()
+    sweep_when_idle(platform)  # what a landing that was killed did not come to
     register_changes(platform.warehouse, state, wait=False)
+    for problem in gate_problems(state).values():
+        context.log.warning(problem)
     _notice_losses(context, platform)
     cursor = int(context.cursor or 0)
 

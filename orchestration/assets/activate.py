@@ -8,10 +8,13 @@ from dagster_dbt import DbtCliResource, dbt_assets
 from orchestration.assets.dbt_models import AddressTranslator, build_models
 from orchestration.clock import mark_build_whole
 from orchestration.confirming import confirm_unchanged
-from orchestration.publishing import PROFILES, Publication, online_store, publish, register_changes
+from orchestration.consent_sweep import sweep_before_whole
+from orchestration.holdout_assignments import assign_holdouts
+from orchestration.publishing import PROFILES, online_store, publish, register_changes
 from orchestration.resources import Platform
 from orchestration.retrying import retried_when_transient
 from orchestration.transform import AUDIENCES, audience_definitions, manifest_path, read_manifest
+from orchestration.upstream_checks import FailedUpstreamChecks
 
 OTHER_AUDIENCES = dg.AssetKey(["redis", "other_audiences"])
 CONFIRMED = dg.AssetKey(["redis", "confirmations"])
@@ -41,6 +44,8 @@ def audience_models(context: dg.AssetExecutionContext, dbt: DbtCliResource, plat
 def audience_versions(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """One row per changed audience. The build is whole: it is served to readers, and what changed gets a version for the sensor."""
     with platform.warehouse.writer() as connection:
+        sweep_before_whole(platform, connection)
+        assign_holdouts(connection, platform.state)
         mark_build_whole(connection, context.run.run_id)
     registered = register_changes(platform.warehouse, platform.state)
     changed = {version.audience: f"v{version.version}: {version.member_count:,}" for version in registered}
@@ -113,8 +118,11 @@ def _published(
         raise dg.Failure(
             f"{name} has no registered version {config.version or ''}; materialise control/audience_versions first."
         )
-    result: Publication = publish(platform.settings, platform.warehouse, state, version, attempt=config.attempt)
-    context.log.info(result.sentence)
+    checks = FailedUpstreamChecks(context.instance, context.repository_def.asset_graph)
+    result = publish(
+        platform.settings, platform.warehouse, state, version, attempt=config.attempt, failed_checks=checks
+    )
+    (context.log.warning if result.held else context.log.info)(result.sentence)
     return dg.MaterializeResult(
         metadata={
             "dagster/row_count": result.count,
@@ -122,5 +130,8 @@ def _published(
             "version": result.version,
             "status": result.status,
             "mode": result.mode,
+            "withheld": sum(result.withheld.values()),
+            **{f"withheld_{reason}": count for reason, count in result.withheld.items()},
+            **({"held": result.held} if result.held else {}),
         }
     )
