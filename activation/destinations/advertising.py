@@ -9,7 +9,13 @@ from pydantic import Field, model_validator
 from activation.destinations.config import DestinationConfig, Name
 from activation.destinations.hashing import RULES, Rule, identifier
 from activation.destinations.identifiers import HeldIdentifiers, identifiers_of, key_of
-from activation.syncs.contract import Change, DestinationMisconfiguredError, Outcome, Record
+from activation.syncs.contract import (
+    Change,
+    DestinationMisconfiguredError,
+    DestinationUnavailableError,
+    Outcome,
+    Record,
+)
 
 PURPOSES = frozenset({"advertising", "sharing"})
 HELD_BY_OTHERS = "nothing to remove: each of its identifiers belongs to a member"
@@ -101,15 +107,18 @@ class Members:
         sent = {field: identifier(rule, value) for (field, rule, _), value in told}
         return {field: value for field, value in sent.items() if value is not None}
 
-    def to_remove(self, change: Change) -> dict[str, str]:
-        """What a removal names: the whole record, or of one that shares identifiers with a member only those that it does not share.
+    def to_remove(self, change: Change) -> tuple[dict[str, str], dict[str, str]]:
+        """What a removal names, and what members hold of the record.
 
-        Without the rest then, by which that member could be found as well.
+        Of a record that shares nothing with a member all of it is named; else only what is its own, and nothing by which that member
+        could be found as well.
         """
         whole = identifiers_of(change.key)
         naming = self._only_naming(whole)
         free = self._held.without_held(naming)
-        return whole if len(free) == len(naming) else free
+        if len(free) == len(naming):
+            return whole, {}
+        return free, {field: value for field, value in naming.items() if field not in free}
 
     def _only_naming(self, identifiers: Mapping[str, str]) -> dict[str, str]:
         return {field: value for field, value in identifiers.items() if field in self._naming}
@@ -129,18 +138,55 @@ class Outcomes:
         """The same of several."""
         self._known.update(dict.fromkeys(rows, outcome))
 
+    def take_back(self, row: int) -> None:
+        """It is not settled yet."""
+        self._known.pop(row, None)
+
+    def is_refused(self, row: int) -> bool:
+        """Whether it was told so."""
+        return row in self._known and self._known[row].status == "refused"
+
     @property
     def is_any_known(self) -> bool:
         """Whether something was told."""
         return bool(self._known)
 
-    def rows(self, operation: str) -> list[int]:
-        """Places of the changes of one operation."""
-        return [row for row, change in enumerate(self._changes) if change.operation == operation]
-
     def all(self, otherwise: Outcome | None = None) -> list[Outcome]:
         """One each, in their order."""
-        return [
-            self._known[row] if otherwise is None else self._known.get(row, otherwise)
-            for row in range(len(self._changes))
-        ]
+        rows = range(len(self._changes))
+        return [self._known[row] if otherwise is None else self._known.get(row, otherwise) for row in rows]
+
+
+Telling = Callable[[Mapping[int, dict[str, str]], Outcomes], None]
+"""Sends identifiers by the place of their change, and tells what became of them."""
+
+
+def send_in_turn(changes: Sequence[Change], members: Members, *, remove: Telling, add: Telling) -> list[Outcome]:
+    """Removals, then additions: a removal that came after would take out whom an addition has just brought in.
+
+    Vendors keep people. Who was found by an identifier that left may be found by another that a member still holds: those are added
+    again, and the removal is accepted only with them.
+    """
+    outcomes = Outcomes(changes)
+    removals: dict[int, dict[str, str]] = {}
+    additions: dict[int, dict[str, str]] = {}
+    kept: dict[int, dict[str, str]] = {}
+    for row, change in enumerate(changes):
+        if change.operation == "upsert":
+            additions[row] = dict(change.payload)
+            continue
+        removals[row], kept[row] = members.to_remove(change)
+        if not removals[row]:
+            del removals[row], kept[row]
+            outcomes.tell([row], Outcome("accepted", HELD_BY_OTHERS))
+    try:
+        remove(removals, outcomes)
+        again = {row: held for row, held in kept.items() if held and not outcomes.is_refused(row)}
+        for row in again:
+            outcomes.take_back(row)
+        add(additions | again, outcomes)
+    except DestinationUnavailableError as error:
+        if not outcomes.is_any_known:
+            raise
+        return outcomes.all(Outcome("retry", str(error), may_be_applied=error.may_be_applied))
+    return outcomes.all()

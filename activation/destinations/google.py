@@ -6,13 +6,14 @@ sent again without them; what it says of the list or the account stops the sync.
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 import httpx
 import pyarrow as pa
 from pydantic import model_validator
 
-from activation.destinations.advertising import HELD_BY_OTHERS, AdvertisingConfig, Members, Outcomes, VendorId
+from activation.destinations.advertising import AdvertisingConfig, Members, Outcomes, VendorId, send_in_turn
 from activation.destinations.calls import Answer, ask, raise_for_status, unusable
 from activation.destinations.config import Address, SecretReference
 from activation.destinations.google_token import AccessToken, Grant, parted, refresh_grant, service_account_grant
@@ -127,24 +128,15 @@ class Google:
         return self._members.records(members)
 
     def send(self, changes: Sequence[Change]) -> Sequence[Outcome]:
-        """Removals first: a removal that came after would take out whom an addition has just brought in."""
-        outcomes = Outcomes(changes)
-        removals = {row: self._members.to_remove(changes[row]) for row in outcomes.rows("remove")}
-        outcomes.tell([row for row, named in removals.items() if not named], Outcome("accepted", HELD_BY_OTHERS))
-        additions = {row: dict(changes[row].payload) for row in outcomes.rows("upsert")}
-        try:
-            self._tell("remove", {row: named for row, named in removals.items() if named}, outcomes)
-            self._tell("ingest", additions, outcomes)
-        except DestinationUnavailableError as error:
-            if not outcomes.is_any_known:
-                raise
-            return outcomes.all(Outcome("retry", str(error), may_be_applied=error.may_be_applied))
-        return outcomes.all()
+        """Removals first; see `send_in_turn`."""
+        return send_in_turn(
+            changes, self._members, remove=partial(self._tell, "remove"), add=partial(self._tell, "ingest")
+        )
 
     def check(self, changes: Sequence[Change]) -> Sequence[Outcome]:
         """What `send` would say of additions, asked of Google without anything being changed (validateOnly)."""
         outcomes = Outcomes(changes)
-        additions = {row: dict(changes[row].payload) for row in outcomes.rows("upsert")}
+        additions = {row: dict(change.payload) for row, change in enumerate(changes) if change.operation == "upsert"}
         self._tell("ingest", additions, outcomes, validate_only=True)
         return outcomes.all(Outcome("accepted", "a removal is not asked about"))
 

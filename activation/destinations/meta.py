@@ -9,13 +9,14 @@ import hmac
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
 import httpx
 import pyarrow as pa
 from pydantic import Field
 
-from activation.destinations.advertising import HELD_BY_OTHERS, AdvertisingConfig, Members, Outcomes
+from activation.destinations.advertising import AdvertisingConfig, Members, Outcomes, send_in_turn
 from activation.destinations.calls import Answer, ask, raise_for_status, unusable
 from activation.destinations.config import Address, SecretReference
 from activation.destinations.identifiers import chunks
@@ -92,19 +93,10 @@ class Meta:
         return self._members.records(members)
 
     def send(self, changes: Sequence[Change]) -> Sequence[Outcome]:
-        """Removals first: a removal that came after would take out whom an addition has just brought in."""
-        outcomes = Outcomes(changes)
-        removals = {row: self._members.to_remove(changes[row]) for row in outcomes.rows("remove")}
-        outcomes.tell([row for row, named in removals.items() if not named], Outcome("accepted", HELD_BY_OTHERS))
-        additions = {row: dict(changes[row].payload) for row in outcomes.rows("upsert")}
-        try:
-            self._tell("DELETE", {row: named for row, named in removals.items() if named}, outcomes)
-            self._tell("POST", additions, outcomes)
-        except DestinationUnavailableError as error:
-            if not outcomes.is_any_known:
-                raise
-            return outcomes.all(Outcome("retry", str(error), may_be_applied=error.may_be_applied))
-        return outcomes.all()
+        """Removals first; see `send_in_turn`."""
+        return send_in_turn(
+            changes, self._members, remove=partial(self._tell, "DELETE"), add=partial(self._tell, "POST")
+        )
 
     def _tell(self, method: str, identifiers: Mapping[int, dict[str, str]], outcomes: Outcomes) -> None:
         schema = (
