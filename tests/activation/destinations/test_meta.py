@@ -5,12 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
-from pydantic import ValidationError
 
 from activation.destinations.advertising import HELD_BY_OTHERS
-from activation.destinations.meta import Meta, MetaConfig
+from activation.destinations.meta import Meta
 from activation.fake_destinations.meta import APP_SECRET, AUDIENCE, TOKEN
 from activation.fake_destinations.meta import Meta as FakeMeta
 from activation.fake_destinations.vendor import Reply
@@ -271,52 +269,8 @@ def test_the_token_is_in_no_url_and_the_proof_is_the_apps(vendor: FakeMeta, capl
     assert all(TOKEN not in call.path and not call.query for call in vendor.calls)
 
 
-@pytest.mark.parametrize(
-    ("change", "told"),
-    [
-        ({"purposes": ["advertising"]}, "add sharing to purposes"),
-        ({"purposes": ["analytics"]}, "add advertising and sharing"),
-        ({"fields": {"FN": "first"}}, "at least one of EMAIL, MADID, PHONE"),
-        ({"fields": {"EMAIL": "email", "NAME": "name"}}, "fields has NAME"),
-        ({"fields": {"EMAIL": "email", "MADID": "device"}}, r"keep_in_ledger: \[MADID\]"),
-        ({"fields": {"EMAIL": "email", "EXTERN_ID": "user_id"}}, "EXTERN_ID is sent unhashed"),
-        ({"audience_ids": {"lapsed": "1", "vip": "1"}}, "one id"),
-        ({"audience_ids": {"lapsed": "../1"}}, "audience_ids"),
-        ({"access_token": "EAAplain"}, "access_token"),
-        ({"api_version": "25"}, "api_version"),
-    ],
-)
-def test_a_destination_that_may_not_be_is_refused(change: dict[str, Any], told: str) -> None:
-    with pytest.raises(ValidationError, match=told):
-        MetaConfig.model_validate({**ENTRY, "api_url": "https://graph.facebook.com", **change})
-
-
 def test_an_audience_without_an_id_is_told(vendor: FakeMeta, tmp_path: Path) -> None:
     with pytest.raises(DestinationMisconfiguredError, match="add it to audience_ids"):  # noqa: SIM117
         with opened(vendor, SECRETS, ENTRY, audience="vip", folder=tmp_path):
             pass
     assert vendor.calls == []
-
-
-def test_the_stand_in_refuses_what_meta_would(vendor: FakeMeta) -> None:
-    hashed = "0" * 64
-    payload = {"schema": ["EMAIL"], "data": [[hashed]]}
-    with vendor.serving() as url:
-        users = f"{url}/v25.0/{AUDIENCE}/users"
-
-        def code(where: str = users, **changed: Any) -> int:
-            form = {"access_token": TOKEN, "payload": json.dumps({**payload, **changed})}
-            answer = httpx.post(where, data=form).json()
-            return answer["error"]["code"] if "error" in answer else 0
-
-        assert code() == 0
-        assert code(schema=["EMAIL", "PHONE"]) == 100
-        assert code(data=[[hashed]] * 10_001) == 100
-        assert code(data=[["plain@example.com"]]) == 100
-        assert code(f"{users}?access_token={TOKEN}") == 100
-        assert code(f"{url}/v2.3/{AUDIENCE}/users") == 2635
-        told = httpx.post(
-            users, data={"access_token": TOKEN, "payload": json.dumps({**payload, "data": [[hashed.upper() + "A"]]})}
-        )
-        assert told.json()["num_invalid_entries"] == 1
-        assert httpx.get(f"{url}/_state").json()[AUDIENCE]["identifiers"] == [f"EMAIL={hashed}"]
