@@ -28,6 +28,7 @@ FAILPOINTS: dict[str, tuple[str, ...]] = {
     "training": ("trained", "files written", "files in place", "registered"),
     "scoring": ("scored", "committed"),
     "profiles": ("planned", "begun", "written", "snapshot", "identifiers", "removals", "complete"),
+    "sync": ("planned", "begun", "marked", "answered", "paused", "settled"),
     "audience": ("planned", "registered", "copied", "staged", "switched", "remembered"),
 }  # fmt: skip
 """Every point by the work that passes it. Other steps (a percentage of the way) are no failpoints."""

@@ -20,6 +20,7 @@ from orchestration.link_proposals import LinkProposals
 from orchestration.model_registry import ModelRegistry
 from orchestration.snapshots import SnapshotDays
 from orchestration.state_tables import metadata
+from orchestration.sync_books import SyncBooks
 from orchestration.write_keys import WriteKeys
 
 SCHEMA = "weft_state"
@@ -86,7 +87,8 @@ class AudienceVersion:
 class State:
     """The operator state of one installation; `models` is its registry of trained models, `snapshots` the days
     to make features for, `alerts` what has to be told, `decisions` what people decided about identity,
-    `proposals` links between customers for them to decide on, `crm` how far each CRM was pulled, `keys` who may send events.
+    `proposals` links between customers for them to decide on, `crm` how far each CRM was pulled, `keys` who may send events,
+    `syncs` what destinations were sent and what they took.
     """
 
     def __init__(self, url: str) -> None:
@@ -109,6 +111,7 @@ class State:
         self.proposals = LinkProposals(self._engine)
         self.crm = CrmCursors(self._engine)
         self.keys = WriteKeys(self._engine)
+        self.syncs = SyncBooks(self._engine)
 
     @contextmanager
     def _begin(self) -> Iterator[sa.Connection]:

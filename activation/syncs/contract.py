@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import pyarrow as pa
 
@@ -70,6 +70,7 @@ class DestinationMisconfiguredError(ActivationError):
     """No change can be taken before a person mends something: a wrong token, an unknown audience, terms not accepted."""
 
 
+@runtime_checkable
 class Destination(Protocol):
     """An adapter. For one thread at a time."""
 
@@ -89,6 +90,7 @@ class Destination(Protocol):
         Raises DestinationUnavailableError, DestinationMisconfiguredError."""
 
 
+@runtime_checkable
 class Export(Protocol):
     """A destination that is replaced as a whole, such as a file: what is in it is what was accepted."""
 
