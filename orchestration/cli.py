@@ -33,12 +33,12 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_show_locals=False,
 )
-app.add_typer(keys, name="keys", help="Who may send events: make, list and revoke write keys.")
+app.add_typer(keys, name="keys", help="Who may send events or ask the API: make, list and revoke keys.")
 app.add_typer(reviews, name="review", help="Look at events that name too many customers, approve or refuse them.")
 app.add_typer(identity, name="identity", help="Decisions that were made; what other rules would change.")
 app.add_typer(audiences, name="audience", help="Look at published audiences, roll one back.")
 app.add_typer(crm, name="crm", help="Contacts of HubSpot, Salesforce or another CRM, pulled into the inbox.")
-app.add_typer(serve, name="serve", help="One service in this process: collector, normaliser or demo shop.")
+app.add_typer(serve, name="serve", help="One service in this process: collector, normaliser, API or demo shop.")
 app.add_typer(models, name="model", help="Look at trained models, compare them, choose the champion.")
 
 console = Console(soft_wrap=True)
@@ -157,7 +157,7 @@ def backfill(
 
 @app.command()
 def up() -> None:
-    """Start event log, collector, normaliser, demo shop, Redis and Dagster; Ctrl-C stops all of it."""
+    """Start event log, collector, normaliser, API, demo shop, Redis and Dagster; Ctrl-C stops all of it."""
     from orchestration.up import run_services
 
     run_services(build_platform(), console)

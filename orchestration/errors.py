@@ -49,7 +49,7 @@ class ReplayError(WeftError, LookupError):
     """No refused row, or more than one, is what was named."""
 
 
-class WriteKeyError(WeftError, ValueError):
+class ApiKeyError(WeftError, ValueError):
     """A write key cannot be made, or is not the one key that was named."""
 
 

@@ -27,6 +27,7 @@ FAILPOINTS: dict[str, tuple[str, ...]] = {
     "stitching": ("resolved", "before_commit", "committed"),
     "training": ("trained", "files written", "files in place", "registered"),
     "scoring": ("scored", "committed"),
+    "memberships": ("compared", "written", "before_commit", "committed"),
     "profiles": ("planned", "begun", "written", "snapshot", "identifiers", "removals", "complete"),
     "sync": ("planned", "begun", "marked", "answered", "paused", "settled"),
     "audience": ("planned", "registered", "copied", "staged", "switched", "remembered"),

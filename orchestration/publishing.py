@@ -44,13 +44,19 @@ class Publication:
 
 
 @contextmanager
-def online_store(settings: Settings) -> Iterator[redis.Redis]:
-    """A client of the user's REDIS_URL, else of the embedded Redis (attached to where it runs, else started for the block)."""
+def online_store(settings: Settings, *, answer_seconds: float = 30) -> Iterator[redis.Redis]:
+    """A client of the user's REDIS_URL, else of the embedded Redis (attached to where it runs, else started for the block).
+
+    A Redis that says nothing for `answer_seconds` is taken for gone.
+    """
     if settings.redis_url:
-        with redis.Redis.from_url(settings.redis_url, socket_timeout=30) as client:
+        with redis.Redis.from_url(settings.redis_url, socket_timeout=answer_seconds) as client:
             yield client
         return
-    with EmbeddedRedis(settings.home / "redis", settings.redis_port) as server, server.client() as client:
+    with (
+        EmbeddedRedis(settings.home / "redis", settings.redis_port) as server,
+        server.client(socket_timeout=answer_seconds) as client,
+    ):
         yield client
 
 

@@ -50,6 +50,7 @@ class Settings(BaseSettings):
         default=256, ge=64
     )  # a quarter has to have room for what the largest request becomes, 8 MB, twice
     collector_port: int = Field(default=8080, ge=1, le=65535)
+    api_port: int = Field(default=8070, ge=1, le=65535)
     shop_port: int = Field(default=8090, ge=0, le=65535)
     webhook_secrets: SecretStr | None = None
     trusted_proxies: str = ""

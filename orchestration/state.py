@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestration.alert_outbox import AlertOutbox
+from orchestration.api_keys import ApiKeys
 from orchestration.crm_cursors import CrmCursors
 from orchestration.decision_records import DecisionRecords
 from orchestration.link_proposals import LinkProposals
@@ -21,7 +22,6 @@ from orchestration.model_registry import ModelRegistry
 from orchestration.snapshots import SnapshotDays
 from orchestration.state_tables import metadata
 from orchestration.sync_books import SyncBooks
-from orchestration.write_keys import WriteKeys
 
 SCHEMA = "weft_state"
 CREATION_LOCK = 0x57656673
@@ -110,7 +110,7 @@ class State:
         self.decisions = DecisionRecords(self._engine)
         self.proposals = LinkProposals(self._engine)
         self.crm = CrmCursors(self._engine)
-        self.keys = WriteKeys(self._engine)
+        self.keys = ApiKeys(self._engine)
         self.syncs = SyncBooks(self._engine)
 
     @contextmanager
