@@ -76,22 +76,35 @@ class AdvertisingConfig(DestinationConfig):
 
 
 class Members:
-    """The records of one sync, and which identifiers its members hold.
+    """The records of one sync, and which identifiers the records hold that are to stand.
 
     `finding` are the identifiers that find somebody, `naming` those and others that are one person's alone; `folded` makes the
     identifiers of fields, where several fields are one identifier.
     """
 
     def __init__(
-        self, config: AdvertisingConfig, *, finding: frozenset[str], naming: frozenset[str], folded: Folding = dict
+        self,
+        config: AdvertisingConfig,
+        audience_id: str,
+        *,
+        finding: frozenset[str],
+        naming: frozenset[str],
+        folded: Folding = dict,
     ) -> None:
         self._rules = [(field, config.rules[field], column) for field, column in config.fields.items()]
-        self._finding, self._naming, self._folded = finding, naming, folded
-        self._held = HeldIdentifiers()
+        self._audience_id, self._finding, self._naming, self._folded = audience_id, finding, naming, folded
+        self._keys: Callable[[], pa.ChunkedArray] = lambda: pa.chunked_array([], pa.string())
+        self._held: HeldIdentifiers | None = None
+
+    def stand(self, keys: Callable[[], pa.ChunkedArray]) -> None:
+        """Removals spare what these records hold; they are asked for with the first removal."""
+        self._keys, self._held = keys, None
 
     def records(self, members: pa.Table) -> Iterator[Record]:
-        """One for each customer that the vendor can find; its payload is its identifiers."""
-        self._held = HeldIdentifiers()
+        """One for each customer that the vendor can find.
+
+        Its payload has the vendor's audience beside the identifiers: where that becomes another, everything has to be sent again.
+        """
         columns = [members[column] for _, _, column in self._rules]
         for start in range(0, members.num_rows, _ROWS):
             parts = [column.slice(start, _ROWS).to_pylist() for column in columns]
@@ -99,8 +112,7 @@ class Members:
             for customer, *values in zip(customers, *parts, strict=True):
                 found = self._folded(self._identifiers(values))
                 if self._finding & found.keys():
-                    self._held.add(self._only_naming(found))
-                    yield Record(key_of(found), customer, found)
+                    yield Record(key_of(found), customer, {"audience": self._audience_id, "identifiers": found})
 
     def _identifiers(self, values: Sequence[Any]) -> dict[str, str]:
         told = zip(self._rules, values, strict=True)
@@ -115,16 +127,30 @@ class Members:
         """
         whole = identifiers_of(change.key)
         naming = self._only_naming(whole)
-        free = self._held.without_held(naming)
+        free = self._held_now().without_held(naming)
         if len(free) == len(naming):
             return whole, {}
         return free, {field: value for field, value in naming.items() if field not in free}
+
+    def _held_now(self) -> HeldIdentifiers:
+        if self._held is None:
+            self._held = HeldIdentifiers()
+            for chunk in self._keys().chunks:
+                for start in range(0, len(chunk), _ROWS):
+                    for key in chunk.slice(start, _ROWS).to_pylist():
+                        self._held.add(self._only_naming(identifiers_of(key)))
+        return self._held
 
     def _only_naming(self, identifiers: Mapping[str, str]) -> dict[str, str]:
         return {field: value for field, value in identifiers.items() if field in self._naming}
 
 
 _ROWS = 10_000
+
+
+def identifiers_sent(change: Change) -> dict[str, str]:
+    """Of an addition."""
+    return dict(change.payload["identifiers"])
 
 
 class Outcomes:
@@ -173,7 +199,7 @@ def send_in_turn(changes: Sequence[Change], members: Members, *, remove: Telling
     kept: dict[int, dict[str, str]] = {}
     for row, change in enumerate(changes):
         if change.operation == "upsert":
-            additions[row] = dict(change.payload)
+            additions[row] = identifiers_sent(change)
             continue
         removals[row], kept[row] = members.to_remove(change)
         if not removals[row]:

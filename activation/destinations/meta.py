@@ -8,7 +8,7 @@ import hashlib
 import hmac
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -80,7 +80,7 @@ class Meta:
         self._signed = {"access_token": token}
         if app_secret:
             self._signed["appsecret_proof"] = hmac.new(app_secret.encode(), token.encode(), hashlib.sha256).hexdigest()
-        self._members = Members(config, finding=config.finding, naming=config.finding | {"EXTERN_ID"})
+        self._members = Members(config, audience_id, finding=config.finding, naming=config.finding | {"EXTERN_ID"})
         self._schema = list(config.fields)
 
     @property
@@ -91,6 +91,10 @@ class Meta:
     def records(self, members: pa.Table) -> Iterator[Record]:
         """One per customer with an e-mail address, a phone number or a device id."""
         return self._members.records(members)
+
+    def stand(self, keys: Callable[[], pa.ChunkedArray]) -> None:
+        """See `SharesIdentifiers`."""
+        self._members.stand(keys)
 
     def send(self, changes: Sequence[Change]) -> Sequence[Outcome]:
         """Removals first; see `send_in_turn`."""

@@ -11,7 +11,7 @@ import pyarrow as pa
 from activation.destinations import KINDS, Tools
 from activation.fake_destinations.vendor import Vendor
 from activation.syncs.clock import Clock
-from activation.syncs.contract import Change, Destination, DestinationMisconfiguredError, Outcome
+from activation.syncs.contract import Change, Destination, DestinationMisconfiguredError, Outcome, SharesIdentifiers
 
 NOW = 1_790_000_000.0
 
@@ -94,6 +94,8 @@ class Driver:
             if key not in self.accepted
         ]
         gone = [self._change(key, customer, None) for key, customer in self.accepted.items() if key not in wanted]
+        if isinstance(self.adapter, SharesIdentifiers):
+            self.adapter.stand(lambda: pa.chunked_array([list(wanted)], pa.string()))
         return [*new, *gone]
 
     def _change(self, key: str, customer: str, payload: Mapping[str, Any] | None) -> Change:

@@ -58,7 +58,7 @@ def hashed(text: str) -> str:
 def test_members_are_found_by_hashes_that_are_googles(vendor: FakeGoogle, driver: Driver) -> None:
     assert driver.run(members(JOHN, CLOUDY, DANA, {"customer_id": "c9"})) == {"accepted": 3}
     assert people(vendor) == {"John", "Cloudy", "Dana"}
-    assert driver.told[next(iter(driver.told))].words == "request fake-2"
+    assert {(outcome.words, outcome.remote_id) for outcome in driver.told.values()} == {(None, "fake-2")}
     sent = vendor.calls[-1].json
     assert sent["consent"] == {"adUserData": "CONSENT_GRANTED", "adPersonalization": "CONSENT_GRANTED"}
     assert sent["destinations"][0]["operatingAccount"] == {"accountType": "GOOGLE_ADS", "accountId": ACCOUNT}
@@ -162,8 +162,8 @@ def test_rows_that_are_refused_one_after_the_other_come_to_an_end(vendor: FakeGo
 def test_a_warning_is_told_and_accepted(vendor: FakeGoogle, driver: Driver) -> None:
     vendor.warned = {hashed("dana@example.com")}
     assert driver.run(members(JOHN, DANA)) == {"accepted": 2}
-    words = driver.told[f"email={hashed('dana@example.com')}"].words
-    assert words == "request fake-2, not all of it used: An optional part was not used."
+    told = driver.told[f"email={hashed('dana@example.com')}"]
+    assert (told.words, told.remote_id) == ("Google did not use all of it: An optional part was not used.", "fake-2")
 
 
 def test_a_token_that_ended_is_renewed_once(vendor: FakeGoogle, driver: Driver) -> None:

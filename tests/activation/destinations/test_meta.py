@@ -61,7 +61,7 @@ def test_the_stand_in_finds_out_hashes_that_are_googles(vendor: FakeMeta) -> Non
             for person in (JOHN, CLOUDY)
         ]
         driver = Driver(adapter)
-        changes = [driver._change(str(row), "c", payload) for row, payload in enumerate(wrong)]
+        changes = [driver._change(str(row), "c", {"identifiers": told}) for row, told in enumerate(wrong)]
         assert [outcome.status for outcome in adapter.send(changes)] == ["refused", "refused"]
     assert people(vendor) == set()
 
