@@ -81,10 +81,6 @@ class ServiceError(WeftError):
     """A service could not be started or ended by itself."""
 
 
-class DestinationError(WeftError, ValueError):
-    """A destination is not what was asked for, or cannot be used as it is configured."""
-
-
 class RuleConflictError(WeftError, RuntimeError):
     """Two people changed one rule at the same moment."""
 
