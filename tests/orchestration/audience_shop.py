@@ -184,9 +184,10 @@ def write_build(
     customers: Mapping[str, int],
     *,
     known_at: datetime = STARTED_AT,
+    others: int = 0,
 ) -> None:
-    """A whole build of these audiences and customers (number of orders by id), as of `at`, when it is completed as well. Everybody
-    consents to everything."""
+    """A whole build of these audiences and customers (number of orders by id), as of `at`, when it is completed as well, and so many
+    `others` without a profile. Everybody consents to everything."""
     with platform.warehouse.writer() as connection, connection.transaction():
         ensure_raw_tables(connection)
         for table, columns in TABLES.items():
@@ -199,7 +200,7 @@ def write_build(
         _write(connection, "audiences.profiles", ("customer_id", "orders"), fields)
         nodes = [("email", f"{name}@shop.example", name) for name, _ in fields]
         _write(connection, "identity.nodes", ("identifier_type", "identifier_value", "customer_id"), nodes)
-        people = sorted({*customers, *(each for ids in members.values() for each in ids)})
+        people = [*sorted({*customers, *(each for ids in members.values() for each in ids)}), *map(str, range(others))]
         consents = {f"has_consent_{each}": pa.array([True] * len(people)) for each in PURPOSES}
         table = pa.table({"customer_id": pa.array(people, pa.string()), **consents})
         write_table(connection, "customer_360.customers", table, TABLES["customer_360.customers"])
