@@ -87,7 +87,7 @@ def settle_memberships(
                 "insert into audiences.sizes values (?, ?, ?, ?, ?, ?, ?)", [name, as_of, change_seq, *each]
             )
         if counts:
-            write_overlaps(connection, as_of)
+            write_overlaps(connection, members, as_of)
         _remember(connection, as_of, change_seq)
         on_step("before_commit")
     on_step("committed")
