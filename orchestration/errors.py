@@ -67,3 +67,7 @@ class WarehouseError(WeftError, ConnectionError):
 
 class ServiceError(WeftError):
     """A service could not be started or ended by itself."""
+
+
+class GateError(WeftError):
+    """It cannot be told who may be published, or what is asked of the gate cannot be: then nobody is."""
