@@ -18,12 +18,13 @@ from orchestration.audience_history_commands import COMMANDS, AsJson, print_json
 from orchestration.errors import NothingServedError
 from orchestration.publishing import online_store
 from orchestration.resources import Platform, build_platform
+from orchestration.rule_commands import COMMANDS as RULE_COMMANDS
 from orchestration.state import utc_now
 from orchestration.transform import audience_definitions, prepare_manifest, read_manifest
 
 audiences = typer.Typer(no_args_is_help=True)
 console = Console(soft_wrap=True)
-for command in COMMANDS:
+for command in (*COMMANDS, *RULE_COMMANDS):
     audiences.command()(command)
 
 Name = Annotated[str, typer.Argument(help="Name of the audience.")]

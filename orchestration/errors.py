@@ -69,5 +69,21 @@ class ServiceError(WeftError):
     """A service could not be started or ended by itself."""
 
 
+class RuleConflictError(WeftError, RuntimeError):
+    """Two people changed one rule at the same moment."""
+
+
+class UnknownRuleError(WeftError, LookupError):
+    """There is no rule of this name in force."""
+
+
+class PreviewError(WeftError, RuntimeError):
+    """A preview was stopped: it took too long or too much memory."""
+
+
 class GateError(WeftError):
     """It cannot be told who may be published, or what is asked of the gate cannot be: then nobody is."""
+
+
+class ExportError(WeftError, ValueError):
+    """A rule cannot be written where it was asked to be."""

@@ -16,6 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from orchestration.alert_outbox import AlertOutbox
 from orchestration.api_keys import ApiKeys
 from orchestration.approvals import Approvals
+from orchestration.audience_rules import AudienceRules
 from orchestration.crm_cursors import CrmCursors
 from orchestration.decision_records import DecisionRecords
 from orchestration.exclusions import Exclusions
@@ -86,8 +87,9 @@ class AudienceVersion:
 class State:
     """The operator state of one installation; `models` is its registry of trained models, `snapshots` the days
     to make features for, `alerts` what has to be told, `decisions` what people decided about identity,
-    `proposals` links between customers for them to decide on, `crm` how far each CRM was pulled, `keys` who may send events.
-    `exclusions`, `holdouts` and `refusals` are what the gate obeys, `approvals` what its guards held back.
+    `proposals` links between customers for them to decide on, `crm` how far each CRM was pulled, `keys` who may send events,
+    `rules` audiences that are JSON rules, `exclusions`, `holdouts` and `refusals` are what the gate
+    obeys, `approvals` what its guards held back.
     """
 
     def __init__(self, url: str) -> None:
@@ -99,6 +101,7 @@ class State:
         self.proposals = LinkProposals(self._engine)
         self.crm = CrmCursors(self._engine)
         self.keys = ApiKeys(self._engine)
+        self.rules = AudienceRules(self._engine)
         self.exclusions = Exclusions(self._engine)
         self.holdouts = Holdouts(self._engine)
         self.refusals = Refusals(self._engine)
