@@ -13,5 +13,6 @@ PROCESSES.set_forkserver_preload(
         "dbt.adapters.duckdb.impl",
         "tests.activation.killed_publishers",
         "tests.orchestration.model_shop",
+        "tests.orchestration.sync_sink",
     ]
 )
