@@ -18,6 +18,7 @@ from orchestration.consent_sweep import sweep_refusals
 from orchestration.crm_commands import crm
 from orchestration.decision_commands import forbid, link, reviews, split
 from orchestration.errors import WeftError
+from orchestration.fake_destination_commands import fake_destination
 from orchestration.identity_commands import identity, why
 from orchestration.key_commands import keys
 from orchestration.model_commands import models
@@ -188,6 +189,7 @@ def status(
 for command in (why, link, forbid, split, upload, rejected):
     app.command()(command)
 app.command("replay")(replay_rejected)
+app.command("fake-destination")(fake_destination)
 
 
 def main() -> None:

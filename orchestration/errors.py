@@ -65,6 +65,10 @@ class ApiKeyError(WeftError, ValueError):
     """A write key cannot be made, or is not the one key that was named."""
 
 
+class AudienceError(WeftError, ValueError):
+    """The definition of an audience says something that cannot be used."""
+
+
 class NothingServedError(WeftError, LookupError):
     """There is no whole build to read yet."""
 
