@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from activation.fake_destinations.vendor import Reply
-from orchestration.exclusions import EVERYWHERE
 from tests.orchestration.automated_shop import NAME, Fans, automation, codes, fans
 
 NASTY = "<!channel> *free* money"
@@ -60,6 +59,11 @@ def test_a_lost_answer_is_asked_for_again_with_the_same_key_and_the_same_code(to
     assert len(vendor.effects) == 1
 
 
+def _exclude(shop: Fans, customer: str) -> None:
+    named = [("customer_id", customer)]
+    shop.platform.state.exclusions.add(named, note="", made_by="test", now=shop.shop.as_of)
+
+
 def _down(vendor: Any) -> None:
     vendor.faults = [Reply(503)] * 3
 
@@ -76,8 +80,7 @@ def test_who_left_again_or_may_not_be_told_any_more_while_the_receiver_was_down_
     assert set(shop.fates().values()) == {"open"}
     shop.shop.consents["refuses"] = dict.fromkeys(shop.shop.consents["refuses"], False)
     shop.build("excluded", "stays", "refuses")
-    state = shop.platform.state
-    state.exclusions.add("customer_id", "excluded", EVERYWHERE, None, reason="", now=shop.shop.as_of, by="test")
+    _exclude(shop, "excluded")
     shop.clock.sleep(7200)
     ran = shop.run(automation())
     assert ran.report and ran.report.status == "done"
@@ -97,8 +100,7 @@ def test_an_exclusion_that_comes_while_a_run_sends_holds_from_the_next_request_o
 
         def exclude_b(number: int) -> None:
             if number == 1:
-                state = shop.platform.state
-                state.exclusions.add("customer_id", "b", EVERYWHERE, None, reason="", now=shop.shop.as_of, by="test")
+                _exclude(shop, "b")
 
         vendor.before_each = exclude_b
         shop.run(hello)
