@@ -23,13 +23,16 @@ class Audience:
 
 
 def audiences(state: State) -> list[Audience]:
-    """All of them, by name."""
-    del state
+    """All of them, by name. Where an SQL file has the name of a rule (its export was taken over), the file is the audience."""
     found = [
-        Audience(
-            each.name, "sql", each.description, each.definition_hash, each.meta, "entered_because" in each.columns
-        )
+        Audience(each.name, "sql", each.description, each.definition_hash, each.meta, "entered_because" in each.columns)
         for each in audience_definitions(read_manifest())
+    ]
+    in_sql = {each.name for each in found}
+    found += [
+        Audience(each.name, "rule", each.description, each.definition_hash, each.meta)
+        for each in state.rules.current()
+        if each.name not in in_sql
     ]
     return sorted(found, key=lambda audience: audience.name)
 

@@ -7,6 +7,7 @@ from ingestion.landing_report import LandingReport
 from orchestration.building import build
 from orchestration.clock import resolve_as_of
 from orchestration.collecting import land_folder
+from orchestration.consent_sweep import sweep_refusals
 from orchestration.errors import BackfillError, NothingServedError
 from orchestration.resources import Platform
 from orchestration.state import utc_now
@@ -41,6 +42,7 @@ def land_days(platform: Platform, days: Sequence[date]) -> Iterator[LandingRepor
             yield from land_folder(
                 connection, folder=platform.settings.inbox, landed_at=utc_now(), within=day.isoformat()
             )
+        sweep_refusals(platform, connection)
 
 
 def make_snapshots(platform: Platform, days: Sequence[date]) -> bool:

@@ -14,9 +14,11 @@ from ingestion.file_errors import FileError
 from ingestion.mappings import load_mapping
 from orchestration.audience_commands import audiences
 from orchestration.collecting import land_file
+from orchestration.consent_sweep import sweep_refusals
 from orchestration.crm_commands import crm
 from orchestration.decision_commands import forbid, link, reviews, split
 from orchestration.errors import WeftError
+from orchestration.fake_destination_commands import fake_destination
 from orchestration.identity_commands import identity, why
 from orchestration.key_commands import keys
 from orchestration.model_commands import models
@@ -25,6 +27,7 @@ from orchestration.replay_commands import rejected, replay_rejected
 from orchestration.resources import build_platform
 from orchestration.serve_commands import serve
 from orchestration.state import utc_now
+from orchestration.sync_commands import sync
 from orchestration.upload_commands import upload
 
 app = typer.Typer(
@@ -38,6 +41,7 @@ app.add_typer(reviews, name="review", help="Look at events that name too many cu
 app.add_typer(identity, name="identity", help="Decisions that were made; what other rules would change.")
 app.add_typer(audiences, name="audience", help="Look at published audiences, roll one back.")
 app.add_typer(crm, name="crm", help="Contacts of HubSpot, Salesforce or another CRM, pulled into the inbox.")
+app.add_typer(sync, name="sync", help="Audiences at destinations.yml's destinations: send, look at, try again.")
 app.add_typer(serve, name="serve", help="One service in this process: collector, normaliser, API or demo shop.")
 app.add_typer(models, name="model", help="Look at trained models, compare them, choose the champion.")
 
@@ -88,6 +92,7 @@ def import_(
                 console.print(f"[red]{escape(str(error))}[/]", highlight=False)
             else:
                 console.print(report.sentence(), highlight=False)
+        sweep_refusals(platform, connection)
     if unusable:
         raise typer.Exit(2)
 
@@ -184,6 +189,7 @@ def status(
 for command in (why, link, forbid, split, upload, rejected):
     app.command()(command)
 app.command("replay")(replay_rejected)
+app.command("fake-destination")(fake_destination)
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ platform = build_platform()
 export_for_tools(platform.settings)
 prepare_manifest(platform.settings)
 
-from orchestration.assets import activate, collect, crm, link_proposals, predict, unify
+from orchestration.assets import activate, collect, crm, link_proposals, membership, predict, unify
 from orchestration.assets.backfill import day_assets
 from orchestration.checks import CHECKS
 from orchestration.freshness import freshness_policies, with_freshness
@@ -26,7 +26,7 @@ assets: list[Any] = [
     *dg.load_assets_from_modules([collect, crm]),
     *dg.load_assets_from_modules([unify, link_proposals]),
     *dg.load_assets_from_modules([predict]),
-    *dg.load_assets_from_modules([activate]),
+    *dg.load_assets_from_modules([activate, membership]),
     *activate.publication_assets([PROFILES, *activate.AUDIENCE_NAMES]),
     day_assets(platform.settings),
 ]

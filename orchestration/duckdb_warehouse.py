@@ -75,6 +75,20 @@ class DuckDBWarehouse:
                 yield DuckDBConnection(native)
 
     @contextmanager
+    def idle_writer(self) -> Iterator[Connection | None]:
+        """See Warehouse."""
+        if not self.path.exists():
+            yield None
+            return
+        with writer_lock(self.path, wait=False) as held:
+            if not held:
+                yield None
+                return
+            with duckdb.connect(str(self.path)) as native:
+                native.execute("set timezone = 'UTC'")
+                yield DuckDBConnection(native)
+
+    @contextmanager
     def dbt_turn(self) -> Iterator[None]:
         """Nothing: dbt's own process takes the lock (orchestration.dbt_plugin), since it must be the one to open the file."""
         yield

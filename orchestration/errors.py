@@ -29,6 +29,10 @@ class UnknownIdentifierError(WeftError, LookupError):
     """No event of the served build carries the identifier."""
 
 
+class UnknownAudienceError(WeftError, LookupError):
+    """No audience has the name."""
+
+
 class BackfillError(WeftError, ValueError):
     """Days cannot be backfilled."""
 
@@ -43,6 +47,14 @@ class PrivateAddressError(WeftError, ValueError):
 
 class PullError(WeftError, RuntimeError):
     """A pull of CRM contacts cannot be made."""
+
+
+class DestinationError(WeftError, ValueError):
+    """destinations.yml cannot be used, or a sync of it cannot be made."""
+
+
+class SyncBusyError(DestinationError):
+    """Another process sends to this destination right now."""
 
 
 class ReplayError(WeftError, LookupError):
@@ -63,3 +75,23 @@ class WarehouseError(WeftError, ConnectionError):
 
 class ServiceError(WeftError):
     """A service could not be started or ended by itself."""
+
+
+class DestinationError(WeftError, ValueError):
+    """A destination is not what was asked for, or cannot be used as it is configured."""
+
+
+class RuleConflictError(WeftError, RuntimeError):
+    """Two people changed one rule at the same moment."""
+
+
+class UnknownRuleError(WeftError, LookupError):
+    """There is no rule of this name in force."""
+
+
+class PreviewError(WeftError, RuntimeError):
+    """A preview was stopped: it took too long or too much memory."""
+
+
+class GateError(WeftError):
+    """It cannot be told who may be published, or what is asked of the gate cannot be: then nobody is."""

@@ -24,6 +24,7 @@ FAILPOINTS: dict[str, tuple[str, ...]] = {
         "after_read", "staged", "rejects_written", "rows_written", "before_commit", "committed", "confirmed",
     ),
     "replay": ("read", "staged", "rejects_written", "rows_written", "before_commit", "committed"),
+    "automations": ("read", "written", "committed", "gated", "told"),
     "stitching": ("resolved", "before_commit", "committed"),
     "training": ("trained", "files written", "files in place", "registered"),
     "scoring": ("scored", "committed"),

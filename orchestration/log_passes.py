@@ -13,6 +13,7 @@ from ingestion.landing_report import LandingReport
 from ingestion.log_backlog import read_backlog
 from ingestion.log_entries import id_parts
 from ingestion.normalise.source_settings import SOURCE_FILES
+from orchestration.consent_sweep import sweep_refusals
 from orchestration.event_log import has_log, opened_log
 from orchestration.failpoints import OnStep, failpoints
 from orchestration.log_landing import EVENTS_MAPPING, land_log
@@ -125,6 +126,7 @@ def _land(platform: Platform, done: _Done, on_step: OnStep) -> None:
             # chunk by chunk: what has landed is reported whatever becomes of the next
             for report in land_log(connection, log, landed_at=utc_now(), on_step=on_step):
                 done.reports.append(report)
+            sweep_refusals(platform, connection)
         done.requests_left = read_backlog(log).entries
 
 

@@ -13,10 +13,11 @@ from datetime import datetime
 import pyarrow as pa
 
 from orchestration import membership_sql as sql
-from orchestration.audience_catalogue import Audience, members_query
+from orchestration.audience_catalogue import Audience, audiences, members_query
 from orchestration.failpoints import OnStep, failpoints
 from orchestration.membership_tables import ensure_tables, last_settled, newest_ledger_seq
-from orchestration.state import utc_now
+from orchestration.overlaps import write_overlaps
+from orchestration.state import State, utc_now
 from orchestration.warehouse import Connection, create_table, scalar, tables_of
 
 RULE, MERGED, SPLIT, WITHDRAWN, GONE = "rule", "merged", "split", "withdrawn", "gone"
@@ -45,16 +46,16 @@ class Settled:
 
 def settle_memberships(
     connection: Connection,
-    audiences: Sequence[Audience],
+    wanted: Sequence[Audience],
     as_of: datetime,
     *,
     explain_leaving: ExplainLeaving | None = None,
     now: datetime | None = None,
     on_step: OnStep = failpoints("memberships"),
 ) -> Settled:
-    """Write who entered and left `audiences` by the build in the warehouse. Twice for the same build changes nothing.
+    """Write who entered and left the `wanted` audiences by the build in the warehouse. Twice for the same build changes nothing.
 
-    An audience of the history that is not among `audiences` was withdrawn; one whose table does not stand yet is left alone. A run that
+    An audience of the history that is not among them was withdrawn; one whose table does not stand yet is left alone. A run that
     looks back from before the last settlement changes nothing: a look into the past moves nobody. (A settlement
     that lies ahead of the clock on the wall was a mistake and binds nobody.)
     """
@@ -66,9 +67,9 @@ def settle_memberships(
             change_seq=change_seq,
             postponed=f"This run looks back from {as_of}, the history of membership goes to {last_as_of}: nobody moved.",
         )
-    built = _built(connection, audiences)
+    built = _built(connection, wanted)
     with connection.transaction(), _temporary_tables(connection):
-        _load(connection, built, audiences, ledger_seq)
+        _load(connection, built, wanted, ledger_seq)
         before = _open_counts(connection)
         entered, left = _diff(connection, as_of, change_seq)
         _explain(connection, built, explain_leaving)
@@ -85,10 +86,18 @@ def settle_memberships(
             connection.execute(
                 "insert into audiences.sizes values (?, ?, ?, ?, ?, ?, ?)", [name, as_of, change_seq, *each]
             )
+        if counts:
+            write_overlaps(connection, as_of)
         _remember(connection, as_of, change_seq)
         on_step("before_commit")
     on_step("committed")
     return Settled(entered, left, members, change_seq)
+
+
+def settle_audiences(connection: Connection, state: State) -> Settled:
+    """Settle every audience of the catalogue at the clock of the run in progress."""
+    as_of = scalar(connection, "select as_of from control.current_run")
+    return settle_memberships(connection, audiences(state), as_of)
 
 
 def changes_after(connection: Connection, seq: int, *, limit: int = 100_000) -> pa.Table:
@@ -111,10 +120,10 @@ def changes_after(connection: Connection, seq: int, *, limit: int = 100_000) -> 
     ).empty_table()
 
 
-def _built(connection: Connection, audiences: Sequence[Audience]) -> list[Audience]:
+def _built(connection: Connection, wanted: Sequence[Audience]) -> list[Audience]:
     """Those whose members stand in the warehouse."""
     tables = tables_of(connection, "audiences")
-    return [each for each in audiences if (each.name if each.kind == "sql" else "rule_members") in tables]
+    return [each for each in wanted if (each.name if each.kind == "sql" else "rule_members") in tables]
 
 
 @contextmanager
@@ -127,7 +136,7 @@ def _temporary_tables(connection: Connection) -> Iterator[None]:
         connection.execute(f"drop table {table}")
 
 
-def _load(connection: Connection, built: Sequence[Audience], audiences: Sequence[Audience], ledger_seq: int) -> None:
+def _load(connection: Connection, built: Sequence[Audience], wanted: Sequence[Audience], ledger_seq: int) -> None:
     """What the build says, and what stands, side by side."""
     connection.append("settling_names", pa.table({"audience": pa.array([each.name for each in built], pa.string())}))
     for each in built:
@@ -140,7 +149,7 @@ def _load(connection: Connection, built: Sequence[Audience], audiences: Sequence
         connection.execute(
             sql.MEMBERS.format(audience="members.audience", members=f"audiences.rule_members as members {names}")
         )
-    waiting = ", ".join(f"'{each.name}'" for each in audiences if each not in built)
+    waiting = ", ".join(f"'{each.name}'" for each in wanted if each not in built)
     connection.execute(sql.ORIGINS.format(ledger_seq=ledger_seq))
     connection.execute(sql.OPEN.format(but=f"and memberships.audience not in ({waiting})" if waiting else ""))
     connection.execute(sql.TOUCHED)
@@ -220,8 +229,3 @@ def _counts(connection: Connection, table: str) -> dict[str, int]:
 def _open_counts(connection: Connection) -> dict[str, int]:
     query = "(select audience from audiences.memberships where left_seq is null) as standing"
     return _counts(connection, query)
-
-
-def members_now(connection: Connection) -> int:
-    """Rows of current membership."""
-    return int(scalar(connection, "select count(*) from audiences.memberships where left_seq is null"))

@@ -33,6 +33,12 @@ class PostgresWarehouse:
             yield connection
 
     @contextmanager
+    def idle_writer(self) -> Iterator[Connection | None]:
+        """See Warehouse."""
+        with self._session() as connection, self._lock(connection, wait=False) as held:
+            yield connection if held else None
+
+    @contextmanager
     def dbt_turn(self) -> Iterator[None]:
         """The writer's lock, held here while our own dbt process writes: dbt opens a connection a model and can hold none."""
         with self.writer():

@@ -10,6 +10,7 @@ from rich.table import Column, Table
 
 from ingestion.mappings import load_mapping
 from orchestration.collecting import ensure_raw_tables
+from orchestration.consent_sweep import sweep_refusals
 from orchestration.errors import ReplayError
 from orchestration.log_passes import use_source_settings
 from orchestration.pass_commands import parsed_instant, working
@@ -42,6 +43,8 @@ def replay_rejected(
     chosen = load_mapping(mapping) if mapping else None
     with platform.warehouse.writer() as connection, working("Sending refused rows again"):
         report = replay(connection, selection, now=utc_now(), mapping=chosen, is_dry=dry_run)
+        if not dry_run:
+            sweep_refusals(platform, connection)
     for problem, rows in report.problems.items():
         console.print(f"[yellow]{rows:,} rows were not sent: {escape(problem)}[/]")
     console.print(report.sentence() + (" Nothing was written (--dry-run)." if dry_run and report.taken else ""))

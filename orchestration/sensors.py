@@ -9,9 +9,11 @@ import dagster as dg
 
 from orchestration.alerts import remember_failure, tell_due
 from orchestration.assets.activate import AUDIENCE_NAMES
+from orchestration.consent_sweep import sweep_when_idle
 from orchestration.errors import NothingServedError
 from orchestration.log_sensor import log_grown
 from orchestration.publishing import PROFILES, pending_versions, register_changes
+from orchestration.registering import gate_problems
 from orchestration.resources import Platform
 from orchestration.runs import fail_dead_runs, unfinished_run
 from orchestration.schedules import WRITING_JOBS, publish, refresh
@@ -36,7 +38,10 @@ def audience_changed(
     First registers what changed without us, an analyst's own `dbt build` included. The cursor is the last version seen; the run
     key is audience, version and try, so that neither a restart nor a repeated tick publishes twice or skips one.
     """
+    sweep_when_idle(platform)  # what a landing that was killed did not come to
     register_changes(platform.warehouse, platform.state, wait=False)
+    for problem in gate_problems(platform.state).values():
+        context.log.warning(problem)
     cursor = int(context.cursor or 0)
     pending = pending_versions(platform.state, after=cursor, now=utc_now())
     for version, attempt in pending:

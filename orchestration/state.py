@@ -15,18 +15,20 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from orchestration.alert_outbox import AlertOutbox
 from orchestration.api_keys import ApiKeys
+from orchestration.approvals import Approvals
+from orchestration.audience_rules import AudienceRules
+from orchestration.automation_records import AutomationRecords
 from orchestration.crm_cursors import CrmCursors
 from orchestration.decision_records import DecisionRecords
+from orchestration.exclusions import Exclusions
+from orchestration.holdouts import Holdouts
 from orchestration.link_proposals import LinkProposals
 from orchestration.model_registry import ModelRegistry
+from orchestration.refusals import Refusals
 from orchestration.snapshots import SnapshotDays
+from orchestration.state_engine import open_engine
 from orchestration.state_tables import metadata
 from orchestration.sync_books import SyncBooks
-
-SCHEMA = "weft_state"
-CREATION_LOCK = 0x57656673
-_PATIENCE = {"connect_timeout": 5, "tcp_user_timeout": 10_000}  # seconds; milliseconds
-"""A server that went away without a word is given up after this; by itself TCP would wait for a quarter of an hour."""
 
 installation = sa.Table(
     "installation",
@@ -88,22 +90,12 @@ class State:
     """The operator state of one installation; `models` is its registry of trained models, `snapshots` the days
     to make features for, `alerts` what has to be told, `decisions` what people decided about identity,
     `proposals` links between customers for them to decide on, `crm` how far each CRM was pulled, `keys` who may send events,
-    `syncs` what destinations were sent and what they took.
+    `rules` audiences that are JSON rules; `exclusions`, `holdouts` and `refusals` are what the gate obeys, `approvals` what its guards
+    held back, `syncs` what destinations were sent and what they took, `automations` who is to be told of coming and going.
     """
 
     def __init__(self, url: str) -> None:
-        self._is_sqlite = sa.make_url(url).get_backend_name() == "sqlite"
-        if self._is_sqlite:
-            self._engine = sa.create_engine(url)
-            sa.event.listen(self._engine, "connect", _use_wal)
-            metadata.create_all(self._engine)
-        else:
-            # a service outlives a restart of the server: pings tell a dead connection before it is used
-            asked = sa.make_url(url).query
-            patience = {name: value for name, value in _PATIENCE.items() if name not in asked}
-            engine = sa.create_engine(url, pool_pre_ping=True, hide_parameters=True, connect_args=patience)
-            self._engine = engine.execution_options(schema_translate_map={None: SCHEMA})
-            _create_in_postgres(self._engine)
+        self._is_sqlite, self._engine = open_engine(url)
         self.models = ModelRegistry(self._engine)
         self.snapshots = SnapshotDays(self._engine)
         self.alerts = AlertOutbox(self._engine)
@@ -112,6 +104,12 @@ class State:
         self.crm = CrmCursors(self._engine)
         self.keys = ApiKeys(self._engine)
         self.syncs = SyncBooks(self._engine)
+        self.automations = AutomationRecords(self._engine)
+        self.rules = AudienceRules(self._engine)
+        self.exclusions = Exclusions(self._engine)
+        self.holdouts = Holdouts(self._engine)
+        self.refusals = Refusals(self._engine)
+        self.approvals = Approvals(self._engine)
 
     @contextmanager
     def _begin(self) -> Iterator[sa.Connection]:
@@ -201,8 +199,9 @@ class State:
         content_hash: str,
         member_count: int,
         as_of: datetime,
+        again: bool = False,
     ) -> AudienceVersion | None:
-        """Write a new version where definition or content differ from the newest one; None where nothing changed."""
+        """Write a new version where definition or content differ from the newest one, or where it is to be published `again`; else None."""
         with self._begin() as connection:
             newest = connection.execute(
                 sa.select(audience_versions)
@@ -210,7 +209,8 @@ class State:
                 .order_by(audience_versions.c.version.desc())
                 .limit(1)
             ).first()
-            if newest and (newest.definition_hash, newest.content_hash) == (definition_hash, content_hash):
+            unchanged = newest and (newest.definition_hash, newest.content_hash) == (definition_hash, content_hash)
+            if unchanged and not again:
                 return None
             version = newest.version + 1 if newest else 1
             connection.execute(
@@ -231,6 +231,17 @@ class State:
         with self._begin() as connection:
             rows = connection.execute(query).mappings().all()
         return [_version(row) for row in rows]
+
+    def published_version(self, audience: str) -> AudienceVersion | None:
+        """The newest version that was published."""
+        tries = publications.c
+        query = sa.select(audience_versions).join(
+            publications,
+            (tries.audience == audience_versions.c.audience) & (tries.version == audience_versions.c.version),
+        )
+        query = query.where(audience_versions.c.audience == audience, tries.status == "published")
+        rows = self._versions(query.order_by(audience_versions.c.version.desc()).limit(1))
+        return rows[0] if rows else None
 
     # ---- publications -------------------------------------------------------------------------------------------
 
@@ -256,6 +267,23 @@ class State:
                 )
             )
 
+    def last_published_build(self, audience: str) -> str | None:
+        """The build of the newest version of an audience that was published; None where none ever was."""
+        is_published = (publications.c.audience == audience) & (publications.c.status == "published")
+        query = (
+            sa.select(audience_versions.c.build_id)
+            .join(
+                publications,
+                (publications.c.audience == audience_versions.c.audience)
+                & (publications.c.version == audience_versions.c.version),
+            )
+            .where(is_published)
+            .order_by(audience_versions.c.version.desc())
+            .limit(1)
+        )
+        with self._begin() as connection:
+            return connection.scalar(query)
+
     def last_publication(self, audience: str, version: int) -> tuple[int, str, datetime] | None:
         """Attempt, status and time of the newest try to publish a version."""
         with self._begin() as connection:
@@ -270,19 +298,3 @@ class State:
 
 def _version(row: sa.RowMapping) -> AudienceVersion:
     return AudienceVersion(**{name: row[name] for name in AudienceVersion.__dataclass_fields__})
-
-
-def _create_in_postgres(engine: sa.Engine) -> None:
-    """Create the schema and its tables where they are missing; two processes that start at once do it one after the other."""
-    with engine.begin() as connection:
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(CREATION_LOCK)))
-        connection.execute(sa.schema.CreateSchema(SCHEMA, if_not_exists=True))
-        metadata.create_all(connection)
-
-
-def _use_wal(connection: Any, _record: object) -> None:
-    """People write while services read: WAL lets both go on, and a busy writer is waited for."""
-    cursor = connection.cursor()
-    cursor.execute("pragma journal_mode = wal")
-    cursor.execute("pragma busy_timeout = 10000")
-    cursor.close()

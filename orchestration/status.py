@@ -19,8 +19,10 @@ from orchestration.clock import PINNED_CLOCK
 from orchestration.collecting import inbox_problems
 from orchestration.crm_cursors import LastPull
 from orchestration.errors import NothingServedError
+from orchestration.guards import held_version
 from orchestration.log_status import LogStatus, read_log_status
-from orchestration.publishing import PUBLISHED, SUPERSEDED
+from orchestration.publishing import HELD, PUBLISHED, SUPERSEDED
+from orchestration.registering import gate_problems
 from orchestration.resources import Platform
 from orchestration.runs import LastRun, last_runs
 from orchestration.settings import Settings
@@ -31,7 +33,7 @@ REDIS_PATIENCE_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class AudienceStatus:
-    """The newest registered version of an audience (or of the profiles); pending until readers have it."""
+    """The newest registered version of an audience (or of the profiles); pending until readers have it; `held`: which guard keeps it."""
 
     audience: str
     version: int
@@ -39,6 +41,7 @@ class AudienceStatus:
     as_of: datetime
     published_at: datetime | None
     is_pending: bool
+    held: str | None = None
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ class Status:
     write_keys: int
     last_runs: list[LastRun]
     crm_pulls: list[LastPull]
+    gate_problems: dict[str, str]
 
     @property
     def is_empty(self) -> bool:
@@ -108,6 +112,7 @@ def read_status(platform: Platform) -> Status:
         write_keys=len(state.keys.live()),
         last_runs=last_runs(settings),
         crm_pulls=list(state.crm.last_pulls().values()),
+        gate_problems=gate_problems(state),
     )
 
 
@@ -117,14 +122,24 @@ def status_json(status: Status) -> str:
 
 
 def _audiences(state: State) -> list[AudienceStatus]:
-    pending = {(version.audience, version.version) for version, *_ in state.versions_without(PUBLISHED, SUPERSEDED)}
+    pending = {
+        (version.audience, version.version) for version, *_ in state.versions_without(PUBLISHED, SUPERSEDED, HELD)
+    }
     statuses = []
     for newest in state.newest_versions():
         last = state.last_publication(newest.audience, newest.version)
         published_at = last[2] if last and last[1] == PUBLISHED else None
         is_pending = (newest.audience, newest.version) in pending
         statuses.append(
-            AudienceStatus(newest.audience, newest.version, newest.member_count, newest.as_of, published_at, is_pending)
+            AudienceStatus(
+                newest.audience,
+                newest.version,
+                newest.member_count,
+                newest.as_of,
+                published_at,
+                is_pending,
+                held.sentence if (held := held_version(state, newest.audience)) else None,
+            )
         )
     return statuses
 

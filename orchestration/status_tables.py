@@ -46,6 +46,12 @@ def _problems(status: Status) -> Iterator[Text]:
     for pull in status.crm_pulls:
         if pull.problem:
             yield Text(f"The last pull of {pull.source}: {pull.problem}", style="yellow")
+    for name, problem in sorted(status.gate_problems.items()):
+        yield Text(f"{name} is not published: {problem}", style="yellow")
+    for each in status.audiences:
+        if each.held:
+            approve = f"`weft audience approve {each.audience}` lets it pass."
+            yield Text(f"{each.audience} v{each.version} is held back: {each.held} {approve}", style="yellow")
     for run in status.last_runs:
         if run.status in ("failure", "dead"):
             yield Text(f"The last run of {run.job} is {run.status} ({run.run_id}).", style="yellow")
@@ -150,7 +156,9 @@ def _models(served: BuildStatus, now: datetime) -> Table:
 def _audiences(status: Status) -> Table:
     table = _titled("Audiences", "audience", "version", "members", "published", "as of")
     for each in status.audiences:
-        published = "pending" if each.is_pending else _age(each.published_at, status.checked_at)
+        published = (
+            "held back" if each.held else "pending" if each.is_pending else _age(each.published_at, status.checked_at)
+        )
         table.add_row(each.audience, f"v{each.version}", f"{each.members:,}", published, f"{each.as_of:%Y-%m-%d %H:%M}")
     return table
 

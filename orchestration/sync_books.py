@@ -1,11 +1,15 @@
 """All syncs of an installation in the operator state: their ledgers, what a person asks of them, what a person makes them do."""
 
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
+from activation.syncs.ledger import RunStart
 from orchestration.sync_ledger import SyncLedger
 from orchestration.sync_tables import IS_OPEN, sync_attempts, sync_pauses, sync_records, sync_runs
 
@@ -65,6 +69,32 @@ class SyncBooks:
     def ledger(self, sync: str) -> SyncLedger:
         """The ledger of one sync."""
         return SyncLedger(self._engine, sync, sync.partition(".")[0])
+
+    @contextmanager
+    def alone(self, destination: str) -> Iterator[bool]:
+        """Whether nobody else in the PostgreSQL holds this destination; on a SQLite a lock file beside it says so, and this is true."""
+        if self._engine.dialect.name == "sqlite":
+            yield True
+            return
+        number = int.from_bytes(hashlib.sha256(f"weft sync {destination}".encode()).digest()[:8], signed=True)
+        with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            # the lock ends with its connection, however that ends
+            is_alone = bool(connection.scalar(sa.select(sa.func.pg_try_advisory_lock(number))))
+            try:
+                yield is_alone
+            finally:
+                if is_alone:
+                    connection.scalar(sa.select(sa.func.pg_advisory_unlock(number)))
+
+    def is_known(self, run_id: str) -> bool:
+        """Whether a run began."""
+        with self._engine.connect() as connection:
+            return connection.scalar(sa.select(sync_runs.c.run_id).where(sync_runs.c.run_id == run_id)) is not None
+
+    def note_failed(self, sync: str, start: RunStart, words: str, now: datetime) -> None:
+        """A run that could not begin."""
+        self.ledger(sync).begin(start, [], now)
+        self.ledger(sync).end(start.run_id, "failed", words, now)
 
     # ---- what a person asks -------------------------------------------------------------------------------------
 

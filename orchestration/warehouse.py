@@ -49,6 +49,9 @@ class Warehouse(Protocol):
     def writer(self) -> AbstractContextManager[Connection]:
         """The one writing connection: waits for whoever writes now, and lets the next one in when it closes."""
 
+    def idle_writer(self) -> AbstractContextManager[Connection | None]:
+        """The writing connection where nobody writes and there is a warehouse, else None; waits for nobody."""
+
     def dbt_turn(self) -> AbstractContextManager[None]:
         """What the platform holds while its own dbt process writes."""
 

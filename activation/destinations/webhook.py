@@ -124,7 +124,9 @@ class Webhook:
             "webhook-timestamp": str(timestamp),
             "webhook-signature": signatures(self._keys, message_id, timestamp, body),
         }
-        return call(self._client, self._config.name, "POST", "", clock=self._clock, content=body, headers=headers)
+        return call(
+            self._client, self._config.name, "POST", self._config.url, clock=self._clock, content=body, headers=headers
+        )
 
     def _outcomes(self, changes: Sequence[Change], answer: Answer) -> list[Outcome]:
         if not isinstance(answer.content, dict) or "results" not in answer.content:

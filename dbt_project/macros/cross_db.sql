@@ -56,6 +56,11 @@
 {% macro default__json_text_at(column, key) -%}json_extract_string({{ column }}, '/' || replace(replace({{ key }}, '~', '~0'), '/', '~1')){%- endmacro %}
 {% macro postgres__json_text_at(column, key) -%}({{ column }} ->> {{ key }}){%- endmacro %}
 
+{# Whether the key that a column names holds the boolean true: the text "true" does not. #}
+{% macro json_is_true_at(column, key) -%}{{ return(adapter.dispatch('json_is_true_at')(column, key)) }}{%- endmacro %}
+{% macro default__json_is_true_at(column, key) -%}coalesce(cast(json_extract({{ column }}, '/' || replace(replace({{ key }}, '~', '~0'), '/', '~1')) as varchar) = 'true', false){%- endmacro %}
+{% macro postgres__json_is_true_at(column, key) -%}coalesce(cast({{ column }} -> {{ key }} as varchar) = 'true', false){%- endmacro %}
+
 {# An amount that a client sent as text or number; null where it is neither, so that one odd event stops no build. #}
 {% macro amount_or_null(text) -%}
     cast(

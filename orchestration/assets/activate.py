@@ -7,10 +7,13 @@ from dagster_dbt import DbtCliResource, dbt_assets
 
 from orchestration.assets.dbt_models import AddressTranslator, build_models
 from orchestration.clock import mark_build_whole
+from orchestration.consent_sweep import sweep_before_whole
+from orchestration.holdout_assignments import assign_holdouts
 from orchestration.publishing import PROFILES, publish, register_changes
 from orchestration.resources import Platform
 from orchestration.retrying import retried_when_transient
 from orchestration.transform import AUDIENCES, audience_definitions, manifest_path, read_manifest
+from orchestration.upstream_checks import FailedUpstreamChecks
 
 AUDIENCE_NAMES = [definition.name for definition in audience_definitions(read_manifest())]
 
@@ -30,13 +33,15 @@ def audience_models(context: dg.AssetExecutionContext, dbt: DbtCliResource, plat
 @dg.asset(
     key=["control", "audience_versions"],
     group_name="activate",
-    deps=[["audiences", name] for name in [PROFILES, *AUDIENCE_NAMES]],
+    deps=[["audiences", name] for name in [PROFILES, *AUDIENCE_NAMES, "memberships"]],
     kinds={"sqlite"},
 )
 @retried_when_transient
 def audience_versions(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """One row per changed audience. The build is whole: it is served to readers, and what changed gets a version for the sensor."""
     with platform.warehouse.writer() as connection:
+        sweep_before_whole(platform, connection)
+        assign_holdouts(connection, platform.state)
         mark_build_whole(connection, context.run.run_id)
     registered = register_changes(platform.warehouse, platform.state)
     changed = {version.audience: f"v{version.version}: {version.member_count:,}" for version in registered}
@@ -75,8 +80,11 @@ def _publication_asset(name: str) -> dg.AssetsDefinition:
             raise dg.Failure(
                 f"{name} has no registered version {config.version or ''}; materialise control/audience_versions first."
             )
-        result = publish(platform.settings, platform.warehouse, state, version, attempt=config.attempt)
-        context.log.info(result.sentence)
+        checks = FailedUpstreamChecks(context.instance, context.repository_def.asset_graph)
+        result = publish(
+            platform.settings, platform.warehouse, state, version, attempt=config.attempt, failed_checks=checks
+        )
+        (context.log.warning if result.held else context.log.info)(result.sentence)
         return dg.MaterializeResult(
             metadata={
                 "dagster/row_count": result.count,
@@ -84,6 +92,9 @@ def _publication_asset(name: str) -> dg.AssetsDefinition:
                 "version": result.version,
                 "status": result.status,
                 "mode": result.mode,
+                "withheld": sum(result.withheld.values()),
+                **{f"withheld_{reason}": count for reason, count in result.withheld.items()},
+                **({"held": result.held} if result.held else {}),
             }
         )
 

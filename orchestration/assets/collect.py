@@ -8,6 +8,7 @@ import dagster as dg
 
 from orchestration.clock import resolve_as_of, start_run
 from orchestration.collecting import ensure_raw_tables, land_folder, landing_target, remember_problems
+from orchestration.consent_sweep import sweep_refusals
 from orchestration.errors import PassError
 from orchestration.log_landing import standing_position
 from orchestration.log_passes import LogLanding, try_to_land_the_log
@@ -62,6 +63,7 @@ def landed(context: dg.AssetExecutionContext, config: LandingConfig, platform: d
         for report in land_folder(connection, folder=platform.settings.inbox, landed_at=utc_now()):
             (context.log.warning if report.problem else context.log.info)(report.sentence())
             reports.append(report)
+        sweep_refusals(platform, connection)
     remember_problems(platform.state, reports)
     log = try_to_land_the_log(platform)
     if log and log.problem:

@@ -26,7 +26,7 @@ stated as (
         purpose,
         landed_seq,
         occurred_at,
-        {{ json_text_at('consent', 'purpose') }} = 'true' as is_allowed
+        {{ json_is_true_at('consent', 'purpose') }} as is_allowed
     from purposes
     where {{ json_text_at('consent', 'purpose') }} is not null
 ),

@@ -149,7 +149,7 @@ def test_what_a_killed_writer_left_is_cleared_and_the_old_file_stood(tmp_path: P
         f"with replacing(pathlib.Path({str(tmp_path)!r}) / 'lapsed.csv') as file:\n"
         "    file.write(b'half'); file.flush(); os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    root = Path(__file__).parents[3]
+    root = Path(__file__).parents[2]
     killed = subprocess.run([sys.executable, "-c", program], cwd=root, env={"PYTHONPATH": str(root)}, check=False)
     assert killed.returncode == -9
     assert (tmp_path / "lapsed.csv").read_bytes() == before and len(list(tmp_path.glob(".*.part"))) == 1

@@ -1,0 +1,40 @@
+"""Checks of what an audience is made of, as Dagster last evaluated them: one that failed as an error holds the audience back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+
+
+@dataclass(frozen=True)
+class FailedUpstreamChecks:
+    """The last evaluations of one Dagster instance."""
+
+    instance: dg.DagsterInstance
+    asset_graph: Any
+
+    def __call__(self, audience: str) -> Sequence[str]:
+        """`table: check` for every check of the audience's inputs, and of itself, whose last evaluation failed as an error."""
+        key = dg.AssetKey(["audiences", audience])
+        if not self.asset_graph.has(key):
+            key = dg.AssetKey(["audiences", "rule_members"])  # a rule that was written after the code was loaded
+        if not self.asset_graph.has(key):
+            return []
+        inputs = {key, *self.asset_graph.get_ancestor_asset_keys(key)}
+        checks = list(self.asset_graph.get_check_keys_for_assets(inputs))
+        found = []
+        for check, record in self._last(checks).items():
+            if record.status is AssetCheckExecutionRecordStatus.FAILED and _is_error(record):
+                found.append(f"{'.'.join(check.asset_key.path)}: {check.name}")
+        return sorted(found)
+
+    def _last(self, checks: list[dg.AssetCheckKey]) -> dict[dg.AssetCheckKey, Any]:
+        storage = self.instance.event_log_storage
+        return dict(storage.get_latest_asset_check_execution_by_key(checks)) if checks else {}
+
+
+def _is_error(record: Any) -> bool:
+    event = record.event.dagster_event if record.event else None
+    return event is None or event.asset_check_evaluation_data.severity is dg.AssetCheckSeverity.ERROR
