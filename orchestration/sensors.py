@@ -18,6 +18,7 @@ from orchestration.resources import Platform
 from orchestration.runs import fail_dead_runs, unfinished_run
 from orchestration.schedules import WRITING_JOBS, publish, refresh
 from orchestration.state import utc_now
+from orchestration.sync_sensor import syncs_due
 
 PUBLISHED_NAMES = {PROFILES, *AUDIENCE_NAMES}
 SETTLED_AFTER = timedelta(seconds=10)
@@ -136,4 +137,4 @@ def run_watch(context: dg.SensorEvaluationContext, platform: dg.ResourceParam[Pl
     return dg.SkipReason(f"{len(dead)} runs had been killed. {told}")
 
 
-SENSORS = [audience_changed, inbox_changed, log_grown, run_failed, run_watch]
+SENSORS = [audience_changed, inbox_changed, log_grown, run_failed, run_watch, syncs_due]
