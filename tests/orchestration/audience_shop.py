@@ -59,6 +59,7 @@ class Shop:
                 "name": name,
                 "description": name,
                 "checksum": {"checksum": f"definition of {name}"},
+                "columns": {"customer_id": {}},
                 "columns": {"customer_id": {}, "entered_because": {}},
                 "meta": {"audience": META | more},
             }
