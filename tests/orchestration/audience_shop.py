@@ -59,7 +59,6 @@ class Shop:
                 "name": name,
                 "description": name,
                 "checksum": {"checksum": f"definition of {name}"},
-                "columns": {"customer_id": {}},
                 "columns": {"customer_id": {}, "entered_because": {}},
                 "meta": {"audience": META | more},
             }
