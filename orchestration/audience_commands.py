@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Column, Table
 
 from activation.errors import NotPublishedError
 from activation.reader import Reader
@@ -40,14 +39,13 @@ def list_(as_json: AsJson = False) -> None:
     if as_json:
         print_json([asdict(each) for each in found])
         return
-    table = Table(
-        Column("audience", no_wrap=True), "kind", "owner", "purpose", "to", "members", "newest version", box=None
-    )
+    width = max((len(each.audience) for each in found), default=0)
     for each in found:
-        members = "-" if each.members is None else f"{each.members:,}"
-        said = (each.kind, each.owner, each.consent_purpose, ", ".join(each.destinations))
-        table.add_row(each.audience, *said, members, each.version_sentence(utc_now()))
-    console.print(table)
+        members = "not counted" if each.members is None else f"{each.members:,} members"
+        say(f"{each.audience:<{width}}  {members:>16}  {each.version_sentence(utc_now())}")
+        say(
+            f"{'':<{width}}  {each.kind} of {each.owner}, for {each.consent_purpose}, to {', '.join(each.destinations) or 'nowhere'}"
+        )
 
 
 @audiences.command()

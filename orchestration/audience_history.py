@@ -35,7 +35,7 @@ class Summary:
             return "none registered yet"
         age = now - self.as_of
         old = f"{age.days:,} days" if age.days else f"{age.seconds // 3600} h {age.seconds // 60 % 60} min"
-        return f"v{self.version}: {self.version_members:,} members, {old} old, {self.status}"
+        return f"v{self.version} of {self.version_members:,}, {old} old, {self.status}"
 
 
 def summaries(served: Connection | None, state: State) -> list[Summary]:

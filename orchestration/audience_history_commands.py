@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from orchestration.audience_catalogue import audiences
@@ -34,7 +34,7 @@ def history(
     with platform.warehouse.open_served() as served:
         only = find_customer(served, platform.rules, customer) if customer is not None else None
         rows, notes = changes_of(served, name, only, most=limit), stale_because(served)
-    table = Table("nr", "when", "", "customer", "how", "because", box=None)
+    table = Table("nr", "when", "", Column("customer", no_wrap=True), "how", "because", box=None)
     for seq, at, what, customer_id, kind, because in rows:
         table.add_row(str(seq), f"{at:%Y-%m-%d %H:%M}", what, customer_id, kind, Text(because or ""))
     say(*notes)

@@ -49,12 +49,24 @@ class PullError(WeftError, RuntimeError):
     """A pull of CRM contacts cannot be made."""
 
 
+class DestinationError(WeftError, ValueError):
+    """destinations.yml cannot be used, or a sync of it cannot be made."""
+
+
+class SyncBusyError(DestinationError):
+    """Another process sends to this destination right now."""
+
+
 class ReplayError(WeftError, LookupError):
     """No refused row, or more than one, is what was named."""
 
 
 class ApiKeyError(WeftError, ValueError):
     """A write key cannot be made, or is not the one key that was named."""
+
+
+class AudienceError(WeftError, ValueError):
+    """The definition of an audience says something that cannot be used."""
 
 
 class NothingServedError(WeftError, LookupError):

@@ -17,6 +17,7 @@ from orchestration.audience_catalogue import Audience, audiences, members_query
 from orchestration.failpoints import OnStep, failpoints
 from orchestration.membership_tables import ensure_tables, last_settled, newest_ledger_seq
 from orchestration.overlaps import write_overlaps
+from orchestration.rule_audiences import explain_leaving
 from orchestration.state import State, utc_now
 from orchestration.warehouse import Connection, create_table, scalar, tables_of
 
@@ -87,7 +88,7 @@ def settle_memberships(
                 "insert into audiences.sizes values (?, ?, ?, ?, ?, ?, ?)", [name, as_of, change_seq, *each]
             )
         if counts:
-            write_overlaps(connection, as_of)
+            write_overlaps(connection, members, as_of)
         _remember(connection, as_of, change_seq)
         on_step("before_commit")
     on_step("committed")
@@ -97,7 +98,7 @@ def settle_memberships(
 def settle_audiences(connection: Connection, state: State) -> Settled:
     """Settle every audience of the catalogue at the clock of the run in progress."""
     as_of = scalar(connection, "select as_of from control.current_run")
-    return settle_memberships(connection, audiences(state), as_of)
+    return settle_memberships(connection, audiences(state), as_of, explain_leaving=explain_leaving(state, as_of))
 
 
 def changes_after(connection: Connection, seq: int, *, limit: int = 100_000) -> pa.Table:

@@ -5,6 +5,8 @@ Nothing that was sent, and nothing of an answer that an adapter did not ask for,
 
 import json
 import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -60,6 +62,8 @@ def ask(
     """As `call`, for a vendor whose statuses mean something of their own: every answer there is, the first `limit` bytes of it."""
     # what comes compressed could be a thousand times as long
     headers = {"Accept": "application/json", **parts.pop("headers", {}), "Accept-Encoding": "identity"}
+    # httpx ends a base URL with a slash, also behind a query; a URL that is called as it is must not get one
+    path = path or str(client.base_url).rstrip("/")
     try:
         with client.stream(method, path, headers=headers, **parts) as response:
             body = _read(response, limit)
@@ -89,6 +93,21 @@ def raise_for_status(answer: Answer, name: str, clock: Clock) -> None:
             f"{name} answered {answer.status}, a redirect, which is not followed; write the address that it leads to.",
             may_be_applied=False,
         )
+
+
+@contextmanager
+def several(is_partly_done: Callable[[], bool]) -> Iterator[None]:
+    """Around a `send` of more than one request: where one fails after another was carried out, what was applied is open."""
+    try:
+        yield
+    except DestinationUnavailableError as error:
+        if is_partly_done():
+            raise DestinationUnavailableError(str(error), error.retry_after) from None
+        raise
+    except DestinationMisconfiguredError as error:
+        if is_partly_done():
+            raise DestinationUnavailableError(str(error)) from None
+        raise
 
 
 def unusable(name: str) -> DestinationUnavailableError:

@@ -12,10 +12,10 @@ import httpx
 import pyarrow as pa
 from pydantic import Field, model_validator
 
-from activation.destinations.calls import Answer, ask, raise_for_status, unusable
+from activation.destinations.calls import Answer, ask, raise_for_status, several, unusable
 from activation.destinations.config import Address, Column, DestinationConfig, SecretReference
 from activation.destinations.tools import Tools
-from activation.destinations.values import record_key, rows, text_value, without
+from activation.destinations.values import record_key, rows, text_value
 from activation.syncs.clock import Clock
 from activation.syncs.contract import (
     Change,
@@ -78,6 +78,7 @@ class HubSpot:
         self._config, self._client, self._clock = config, client, clock
         self._headers = {"Authorization": f"Bearer {token}"}
         self._membership = config.membership.replace("{audience}", audience)
+        self._is_partly_done = False
 
     def records(self, members: pa.Table) -> Iterator[Record]:
         """One record per contact. A changed e-mail is another contact: the one before loses the audience."""
@@ -93,6 +94,11 @@ class HubSpot:
 
     def send(self, changes: Sequence[Change]) -> Sequence[Outcome]:
         """See the contract. Upserts and removals go in a request each."""
+        self._is_partly_done = False
+        with several(lambda: self._is_partly_done):
+            return self._send(changes)
+
+    def _send(self, changes: Sequence[Change]) -> list[Outcome]:
         outcomes: dict[int, Outcome] = {}
         inputs: dict[str, list[tuple[int, dict[str, Any]]]] = {"upsert": [], "update": [], "by_key": []}
         for position, change in enumerate(changes):
@@ -131,12 +137,11 @@ class HubSpot:
         )  # fmt: skip
         self._raise_for(answer)
         if answer.is_success:
+            self._is_partly_done = True
             return self._outcomes(answer, changes, inputs)
         self._raise_for_properties(answer, inputs)
         if len(changes) == 1:
-            return [
-                Outcome("refused", without(changes[0].payload, _words(answer.content) or f"answered {answer.status}"))
-            ]
+            return [Outcome("refused", _words(answer.content) or f"answered {answer.status}")]
         half = len(changes) // 2
         return [
             *self._sent(what, changes[:half], inputs[:half]),
@@ -200,7 +205,7 @@ class HubSpot:
             elif change.operation == "remove" and failed[position].startswith("OBJECT_NOT_FOUND"):
                 outcomes.append(Outcome("accepted", "the contact is not there any more"))
             else:
-                outcomes.append(Outcome("refused", without(change.payload, failed[position])))
+                outcomes.append(Outcome("refused", failed[position]))
         return outcomes
 
     def _position(self, result: Mapping[str, Any], by_name: Mapping[tuple[Any, str], int]) -> int | None:

@@ -14,10 +14,10 @@ import httpx
 import pyarrow as pa
 from pydantic import Field, JsonValue, model_validator
 
-from activation.destinations.calls import Answer, call, unusable
+from activation.destinations.calls import Answer, call, several, unusable
 from activation.destinations.config import Address, DestinationConfig, SecretReference, Strict
 from activation.destinations.tools import Tools
-from activation.destinations.values import rows, text_value, without
+from activation.destinations.values import rows, text_value
 from activation.syncs.clock import Clock
 from activation.syncs.contract import Change, DestinationMisconfiguredError, Outcome, Record
 
@@ -110,6 +110,7 @@ class Rest:
     ) -> None:
         self._config, self._client, self._headers = config, client, headers
         self._audience, self._clock = audience, clock
+        self._is_partly_done = False
 
     @property
     def batch_size(self) -> int:
@@ -123,6 +124,11 @@ class Rest:
 
     def send(self, changes: Sequence[Change]) -> Sequence[Outcome]:
         """See the contract."""
+        self._is_partly_done = False
+        with several(lambda: self._is_partly_done):
+            return self._send(changes)
+
+    def _send(self, changes: Sequence[Change]) -> list[Outcome]:
         outcomes: dict[int, Outcome] = {}
         for request, operation in ((self._config.upsert, "upsert"), (self._config.remove, "remove")):
             chosen = [position for position, change in enumerate(changes) if change.operation == operation]
@@ -169,19 +175,18 @@ class Rest:
         if not isinstance(told, list) or (results.key is None and len(told) != len(changes)):
             raise unusable(self._config.name)
         if results.key is None:
-            return [self._row(change, row) for change, row in zip(changes, told, strict=True)]
+            return [self._row(row) for row in told]
         by_key = {str(_at(row, results.key)): row for row in told}
-        return [self._row(change, by_key.get(change.key)) for change in changes]
+        return [self._row(by_key.get(change.key)) for change in changes]
 
-    def _row(self, change: Change, row: Any) -> Outcome:
+    def _row(self, row: Any) -> Outcome:
         results = self._config.results
         assert results
         if row is None:
             return Outcome("retry", "left out of the answer", may_be_applied=True)
         if _at(row, results.is_accepted) in (True, "true", "ok", "success"):
             return Outcome("accepted", remote_id=_text(_at(row, self._config.remote_id)))
-        words = _text(_at(row, results.words)) or "refused without a reason"
-        return Outcome("refused", without(change.payload, words))
+        return Outcome("refused", _text(_at(row, results.words)) or "refused without a reason")
 
     def _asked(self, request: RestRequest, path: str, body: Any, idempotency_key: str) -> Answer:
         headers = dict(self._headers)
@@ -192,6 +197,7 @@ class Rest:
             self._client, self._config.name, request.method, path,
             clock=self._clock, limit=ANSWER_BYTES, headers=headers, **content,
         )  # fmt: skip
+        self._is_partly_done = self._is_partly_done or answer.is_success
         if answer.status in (404, 405, 410) and answer.status not in request.gone and "{" not in request.path:
             raise DestinationMisconfiguredError(
                 f"{self._config.name} answered {answer.status}: see to its url and path."

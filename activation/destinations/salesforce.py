@@ -11,10 +11,10 @@ import httpx
 import pyarrow as pa
 from pydantic import Field, model_validator
 
-from activation.destinations.calls import Answer, ask, raise_for_status, unusable
+from activation.destinations.calls import Answer, ask, raise_for_status, several, unusable
 from activation.destinations.config import Address, Column, DestinationConfig, SecretReference
 from activation.destinations.tools import Tools
-from activation.destinations.values import record_key, rows, text_value, without
+from activation.destinations.values import record_key, rows, text_value
 from activation.syncs.clock import Clock
 from activation.syncs.contract import (
     Change,
@@ -99,6 +99,7 @@ class Salesforce:
         self._secret, self._refresh_token = secret, refresh_token
         self._membership = config.membership.replace("{audience}", audience)
         self._token: str | None = None
+        self._is_partly_done = False
 
     def records(self, members: pa.Table) -> Iterator[Record]:
         """One record per value of the external id."""
@@ -111,7 +112,13 @@ class Salesforce:
 
     def send(self, changes: Sequence[Change]) -> Sequence[Outcome]:
         """See the contract. Upserts and removals go in a request each."""
-        config, outcomes = self._config, {}
+        self._is_partly_done = False
+        with several(lambda: self._is_partly_done):
+            return self._send(changes)
+
+    def _send(self, changes: Sequence[Change]) -> list[Outcome]:
+        config = self._config
+        outcomes: dict[int, Outcome] = {}
         upserts: list[tuple[int, dict[str, Any]]] = []
         updates: list[tuple[int, dict[str, Any]]] = []
         kind = {"attributes": {"type": config.object}}
@@ -140,6 +147,7 @@ class Salesforce:
             self._token = None  # a session ends after a while; a new one is asked for once
             answer = self._asked(path, content)
         self._raise_for(answer, records)
+        self._is_partly_done = True
         results = answer.content
         if not isinstance(results, list) or len(results) != len(changes):
             raise unusable(self._config.name)
@@ -219,7 +227,7 @@ def _outcome(change: Change, result: Any) -> Outcome:
     if change.operation == "remove" and (GONE & set(codes) or codes == ["REQUIRED_FIELD_MISSING"]):
         return Outcome("accepted", "the record is not there")
     is_passing = bool(codes) and set(codes) <= PASSING
-    return Outcome("retry" if is_passing else "refused", without(change.payload, words))
+    return Outcome("retry" if is_passing else "refused", words)
 
 
 def _told(error: Mapping[str, Any]) -> str:

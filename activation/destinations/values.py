@@ -1,4 +1,4 @@
-"""Values of profiles as JSON APIs take them, the key of a record, and an answer's words without what was sent."""
+"""Values of profiles as JSON APIs take them, and the key of a record."""
 
 import hashlib
 import math
@@ -8,9 +8,6 @@ from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
-
-SHORTEST_HIDDEN = 3
-"""A value shorter than this says nothing of anybody, and taking it out would make words unreadable."""
 
 
 def rows(members: pa.Table, fields: Mapping[str, str]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -50,12 +47,3 @@ def text_value(value: Any) -> str:
 def record_key(column: str, value: str) -> str:
     """What the ledger calls a record that is known there by `value` of `column`: personal data only as its SHA-256."""
     return value if column == "customer_id" else hashlib.sha256(f"{column}\n{value}".encode()).hexdigest()
-
-
-def without(payload: Mapping[str, Any], words: str) -> str:
-    """What a destination said, without any value that it was sent."""
-    told = {text_value(value) for value in payload.values() if not isinstance(value, bool)}
-    for value in sorted(told, key=len, reverse=True):
-        if len(value) >= SHORTEST_HIDDEN:
-            words = words.replace(value, "…").replace(value.lower(), "…")
-    return words

@@ -20,7 +20,13 @@ from activation.destinations.calls import Answer, call, unusable
 from activation.destinations.config import Address, DestinationConfig, SecretReference
 from activation.destinations.tools import Tools
 from activation.syncs.clock import Clock
-from activation.syncs.contract import Change, DestinationMisconfiguredError, Outcome, Record
+from activation.syncs.contract import (
+    Change,
+    DestinationMisconfiguredError,
+    DestinationUnavailableError,
+    Outcome,
+    Record,
+)
 
 _SECRET_PREFIX = "whsec_"
 _SHORTEST_SECRET_BYTES = 24
@@ -65,7 +71,9 @@ def signatures(keys: Iterable[bytes], message_id: str, timestamp: int, body: byt
 
 
 class Webhook:
-    """The adapter; see the module."""
+    """The adapter; see the module. `event_type` is the `type` of what it posts."""
+
+    event_type = "audience.changes"
 
     def __init__(
         self, config: WebhookConfig, client: httpx.Client, keys: Sequence[bytes], *, audience: str, clock: Clock
@@ -95,12 +103,17 @@ class Webhook:
         if len(changes) == 1:
             return [Outcome("refused", _words(answer.content) or f"answered {answer.status}")]
         half = len(changes) // 2
-        return [*self.send(changes[:half]), *self.send(changes[half:])]
+        first = self.send(changes[:half])
+        try:
+            return [*first, *self.send(changes[half:])]
+        except DestinationUnavailableError as error:
+            # of the first half some may have been taken
+            raise DestinationUnavailableError(str(error), error.retry_after) from None
 
     def _post(self, changes: Sequence[Change]) -> Answer:
         timestamp = int(self._clock.now())
         content = {
-            "type": "audience.changes",
+            "type": self.event_type,
             "destination": self._config.name,
             "audience": self._audience,
             "changes": [_told(change) for change in changes],
@@ -113,7 +126,9 @@ class Webhook:
             "webhook-timestamp": str(timestamp),
             "webhook-signature": signatures(self._keys, message_id, timestamp, body),
         }
-        return call(self._client, self._config.name, "POST", "", clock=self._clock, content=body, headers=headers)
+        return call(
+            self._client, self._config.name, "POST", self._config.url, clock=self._clock, content=body, headers=headers
+        )
 
     def _outcomes(self, changes: Sequence[Change], answer: Answer) -> list[Outcome]:
         if not isinstance(answer.content, dict) or "results" not in answer.content:

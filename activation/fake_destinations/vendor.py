@@ -1,6 +1,8 @@
 """A vendor's stand-in: a real HTTP server on loopback that keeps the vendor's rules, with faults on request."""
 
 import json
+import socket
+import struct
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -48,7 +50,8 @@ class Reply:
 
 
 Fault = Reply | str
-"""A reply instead of the real one, or: `lost` (the request is carried out, its reply never comes), `cut` (half of the reply comes)."""
+"""A reply instead of the real one, or, where the request is carried out: `lost` (its reply never comes), `cut` (half of it comes),
+`reset` (the connection is torn down)."""
 
 
 class Vendor(ABC):
@@ -107,8 +110,10 @@ class Vendor(ABC):
                 reply, fault = vendor.take(Call(self.command, parts.path, query, headers, self.rfile.read(length)))
                 is_plain = isinstance(reply.content, bytes)
                 body = reply.content if is_plain else json.dumps(reply.content).encode()
-                if fault == "lost":
+                if fault in ("lost", "reset"):
                     self.close_connection = True
+                    if fault == "reset":
+                        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                     return
                 named = {"Content-Type": "application/json", "Date": formatdate(vendor.clock.now(), usegmt=True)}
                 named |= {"Content-Length": str(len(body)), **reply.headers}
