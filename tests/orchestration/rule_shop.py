@@ -74,9 +74,7 @@ def fill(connection: Connection) -> None:
 
 def write_profiles(connection: Connection, customers: Sequence[tuple[Any, ...]]) -> None:
     """Replace the profiles; the last column is the days since the customer was seen."""
-    rows = [
-        dict(zip(PROFILES, [*values, AS_OF - timedelta(days=days)], strict=True)) for *values, days in customers
-    ]
+    rows = [dict(zip(PROFILES, [*values, AS_OF - timedelta(days=days)], strict=True)) for *values, days in customers]
     connection.execute("create schema if not exists audiences")
     connection.execute("drop table if exists audiences.profiles")
     create_table(connection, "audiences.profiles", PROFILES)
@@ -93,5 +91,8 @@ def write(connection: Connection, table: str, columns: dict[str, str], rows: lis
 def serve(warehouse: Warehouse, build_id: str) -> None:
     """Let readers see what stands in the warehouse now."""
     with warehouse.writer() as connection:
-        connection.execute("insert into control.builds (build_id, as_of, completed_at) values (?, ?, ?)", [build_id, AS_OF, AS_OF + timedelta(hours=len(build_id))])
+        connection.execute(
+            "insert into control.builds (build_id, as_of, completed_at) values (?, ?, ?)",
+            [build_id, AS_OF, AS_OF + timedelta(hours=len(build_id))],
+        )
     assert warehouse.serve_newest_build() == build_id

@@ -71,7 +71,8 @@ def test_a_build_has_the_members_of_every_rule_and_why(shop: Platform) -> None:
                 "dee": "net revenue 300.00 (at least 100)",
             },
             "quiet_spenders": {
-                customer: "in spenders; Order Completed: 0 in the last 30 days (exactly 0)" for customer in ("ada", "dee")
+                customer: "in spenders; Order Completed: 0 in the last 30 days (exactly 0)"
+                for customer in ("ada", "dee")
             },
             "lookers": {
                 customer: "Product Viewed (product id is p1), then no Order Completed within 7 days: " + day
@@ -101,7 +102,9 @@ def test_a_changed_rule_is_built_anew_and_a_deleted_one_is_gone(shop: Platform) 
         assert built_row == ("spenders", 2, 1, None)
 
 
-def test_a_rule_that_fits_no_longer_keeps_its_members_who_are_still_customers_and_holds_up_no_other(shop: Platform) -> None:
+def test_a_rule_that_fits_no_longer_keeps_its_members_who_are_still_customers_and_holds_up_no_other(
+    shop: Platform,
+) -> None:
     saved(shop, "spenders", SPENDERS)
     saved(shop, "friends", {"audience": "spenders"})
     with built(shop) as connection:
