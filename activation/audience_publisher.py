@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,6 +17,7 @@ from activation.audience_copy import copy_set
 from activation.audience_plan import Mode, Plan, Target, plan_publication, refuse_stale, target_version
 from activation.audience_snapshot import stage_members
 from activation.command_stream import CommandStream
+from activation.confirmation import life_time
 from activation.errors import PublicationError
 from activation.published_values import check_numbers, instant_text, text
 from activation.session import Session, publishing
@@ -60,6 +61,7 @@ def publish_audience(
     published_at: datetime,
     snapshot: Path | None = None,
     keep_versions: int = 3,
+    expires_after: timedelta | None = None,
     on_step: OnStep | None = None,
 ) -> PublicationReport:
     """Make `members` (customer ids, distinct) the version `version` of audience `name`; readers see old or new, whole.
@@ -69,7 +71,8 @@ def publish_audience(
     then reads a fiftieth of it, so a member exchanged by a stranger's hand is found within fifty publications.
     Repeating a call is harmless, also after a crash: it finishes and clears what was left. While a
     rollback is pinned, the version is stored but the pointer stays (`report.pinned_version`). `as_of` and
-    `published_at` are naive UTC; `on_step` is called with the name of each step reached.
+    `published_at` are naive UTC; `on_step` is called with the name of each step reached. `expires_after`: all keys of
+    the audience go when it was neither published nor confirmed for so long; None = never.
     Raises StalePublisherError for an older build or version, PublicationError when Redis fails, ValueError for a
     name, id or number that cannot be published.
     """
@@ -88,7 +91,7 @@ def publish_audience(
             "definition_hash": definition_hash,
             "build": str(build),
             "published_at": instant_text(published_at),
-        }
+        } | life_time(expires_after)
         with session.stream() as stream:
             for attempt in range(_ATTEMPTS):
                 plan = plan_publication(session.redis, target, snapshot if attempt == 0 else None)
@@ -183,6 +186,7 @@ def _switch(
         *((changed.version, changed.checksum) if changed else ("", "")),
         len(plan.added),
         len(plan.removed),
+        manifest.get("expires_after", ""),
         *(part for field in manifest.items() for part in field),
     )
     if answer == b"stale":

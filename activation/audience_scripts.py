@@ -5,6 +5,8 @@ lack of memory changes nothing either.
 Scripts take the audience's key prefix as KEYS[1] and spell its keys from it, as activation/keys.py does.
 """
 
+from activation.confirmation_scripts import LET_EXPIRE
+
 _FENCE = """
 local a = KEYS[1]
 local newest = redis.call('ZREVRANGE', a .. ':versions', 0, 0)[1]
@@ -91,11 +93,13 @@ end
 
 # KEYS: prefix, names of audiences. ARGV: version, build, count, versions to keep, staging key ('' = the set stands
 # already), version known to be damaged ('' = none), audience name, version whose set is changed in place ('' = none),
-# its checksum, members added, members removed, then the manifest's fields and values.
+# its checksum, members added, members removed, seconds until all keys of the audience go ('' = never), then the manifest's
+# fields and values.
 # A staged set never holds a wrong member (it only ever misses some, when another publisher removed it half-way), so
 # its size alone proves it whole.
 SWITCH_AUDIENCE = (
     _FENCE
+    + LET_EXPIRE
     + """
 local version, count, keep, staging, damaged, base = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5], ARGV[6], ARGV[8]
 local set = a .. ':v' .. version
@@ -136,7 +140,7 @@ end
 
 redis.call('ZREM', a .. ':staging', staging)
 redis.call('UNLINK', set .. ':manifest', set .. ':minus', set .. ':plus')
-redis.call('HSET', set .. ':manifest', unpack(ARGV, 12))
+redis.call('HSET', set .. ':manifest', unpack(ARGV, 13))
 redis.call('ZADD', a .. ':versions', version, version)
 redis.call('SET', a .. ':current', pinned or version)
 redis.call('SADD', KEYS[2], ARGV[7])
@@ -153,6 +157,7 @@ for _, other in ipairs(kept) do
     end
   end
 end
+let_expire(a, redis.call('ZRANGE', a .. ':versions', 0, -1), ARGV[12])
 return {'switched', pinned or ''}
 """
 )

@@ -89,9 +89,9 @@ class EmbeddedRedis:
         """Process id of the server."""
         return int((self.folder / "redis.pid").read_text())
 
-    def client(self, *, decode_responses: bool = False) -> redis.Redis:
-        """A new client of this server."""
-        return redis.Redis.from_url(self.url, decode_responses=decode_responses)
+    def client(self, *, decode_responses: bool = False, socket_timeout: float | None = None) -> redis.Redis:
+        """A new client of this server, which waits `socket_timeout` seconds for an answer (None: for ever)."""
+        return redis.Redis.from_url(self.url, decode_responses=decode_responses, socket_timeout=socket_timeout)
 
     def start(self) -> Self:
         """Attach to the server running on this folder, or start it; returns when it answers PING."""

@@ -12,7 +12,9 @@ weft:audience:{name}:v{n}              set     customer ids of version n; absent
 weft:audience:{name}:v{n}:minus        set     of an older version kept as a difference: members of its base it lacks
 weft:audience:{name}:v{n}:plus         set     ... and members it has that its base lacks (both count, so plus wins)
 weft:audience:{name}:v{n}:manifest     hash    version, count, checksum, as_of, definition_hash, build, published_at;
-                                               of a version kept as a difference also base, minus, plus (sizes)
+                                               of a version kept as a difference also base, minus, plus (sizes);
+                                               once a newer build confirmed it confirmed_as_of, confirmed_at,
+                                               confirmation; where keys expire expires_after (seconds)
 weft:audience:{name}:versions          zset    versions kept, scored by version
 weft:audience:{name}:pinned            string  version a rollback pinned; absent otherwise
 weft:audience:{name}:staging           zset    staging keys of unfinished publications, scored by build
@@ -20,7 +22,8 @@ weft:audience:{name}:staging:{b}:{t}   set     a version being built by the publ
                                                a difference has `:added` and `:removed` after it
 =====================================  ======  ==================================================================
 
-No key has a TTL. The keys of one audience do not share a hash slot: the contract is for one primary, not Redis Cluster.
+No key has a TTL, but for those of an audience that asks for one with expires_after. The keys of one audience do not share
+a hash slot: the contract is for one primary, not Redis Cluster.
 """
 
 import re

@@ -4,7 +4,7 @@
 # prefix of profiles, of redirects, and the profiles manifest. A merged id leads on, at most 16 times.
 # Answers the customer id found (or false), the hash as a flat list, and the manifest's version, as_of and state.
 FIND_PROFILE = """
-local manifest = redis.call('HMGET', ARGV[5], 'version', 'as_of', 'state')
+local manifest = redis.call('HMGET', ARGV[5], 'version', 'as_of', 'confirmed_as_of')
 local id = ARGV[2]
 if ARGV[1] == 'identifier' then id = redis.call('GET', KEYS[1]) end
 local fields, hops = {}, 0
@@ -27,8 +27,14 @@ local count = redis.call('HGET', set .. ':manifest', 'count')
 if not count or (tonumber(count) > 0 and redis.call('EXISTS', set) == 0) then return {'unpublished'} end
 """
 
-# ARGV: customer id.
-IS_MEMBER = _CURRENT_VERSION + "return {'published', redis.call('SISMEMBER', set, ARGV[1])}"
+# ARGV: customer id. Answers 1 or 0, the version it was looked up in, and up to when that is confirmed.
+IS_MEMBER = (
+    _CURRENT_VERSION
+    + """
+local confirmed = redis.call('HMGET', set .. ':manifest', 'as_of', 'confirmed_as_of')
+return {'published', redis.call('SISMEMBER', set, ARGV[1]), version, confirmed[1], confirmed[2]}
+"""
+)
 
 # Answers the current version's manifest as a flat list, the version pinned (or '') and the versions kept.
 DESCRIBE_AUDIENCE = (
@@ -49,7 +55,7 @@ if version == '' then
   if not version then return {'unpublished'} end
 end
 local set = a .. ':v' .. version
-local manifest = redis.call('HMGET', set .. ':manifest', 'checksum', 'count', 'base', 'minus', 'plus')
+local manifest = redis.call('HMGET', set .. ':manifest', 'checksum', 'count', 'base', 'minus', 'plus', 'as_of', 'confirmed_as_of')
 local checksum, base, from, count = manifest[1], manifest[3], set, tonumber(manifest[2] or 0)
 local is_whole = checksum and true
 if base then
@@ -68,11 +74,11 @@ if not base then
   -- A rollback made it whole again meanwhile: what was passed may hold members that were not in the base.
   if phase ~= '' then cursor = '0' end
   local page = redis.call('SSCAN', set, cursor, 'COUNT', ARGV[4])
-  return {'published', version, checksum, page[1], page[2]}
+  return {'published', version, checksum, page[1], page[2], manifest[6], manifest[7]}
 end
 if phase == '+' then
   local page = redis.call('SSCAN', set .. ':plus', cursor, 'COUNT', ARGV[4])
-  return {'published', version, checksum, page[1] == '0' and '0' or '+' .. page[1], page[2]}
+  return {'published', version, checksum, page[1] == '0' and '0' or '+' .. page[1], page[2], manifest[6], manifest[7]}
 end
 local page, members = redis.call('SSCAN', from, cursor, 'COUNT', ARGV[4]), {}
 for start = 1, #page[2], 1000 do
@@ -82,7 +88,15 @@ for start = 1, #page[2], 1000 do
     if is_missing[at - start + 1] == 0 then members[#members + 1] = page[2][at] end
   end
 end
-return {'published', version, checksum, page[1] == '0' and '+0' or '-' .. page[1], members}
+return {'published', version, checksum, page[1] == '0' and '+0' or '-' .. page[1], members, manifest[6], manifest[7]}
 """
 
-AUDIENCE_NAMES = "return redis.call('SMEMBERS', KEYS[1])"
+# KEYS: the set of names. ARGV: what every audience's keys start with. Answers the names, then those whose keys have expired or are lost.
+AUDIENCE_NAMES = """
+local names, lost = {}, {}
+for _, name in ipairs(redis.call('SMEMBERS', KEYS[1])) do
+  local found = redis.call('EXISTS', ARGV[1] .. name .. ':current') == 1 and names or lost
+  found[#found + 1] = name
+end
+return {names, lost}
+"""

@@ -27,6 +27,6 @@ return 1
 COMPLETE_PROFILES = """
 if redis.call('HGET', KEYS[1], 'writer') ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[1], unpack(ARGV, 2))
-redis.call('HDEL', KEYS[1], 'next_version')
+redis.call('HDEL', KEYS[1], 'next_version', 'confirmed_as_of', 'confirmed_at', 'confirmation')
 return 1
 """

@@ -7,14 +7,14 @@ an answer comes from one whole version also while the next one is being publishe
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import redis
 from redis.commands.core import Script
 
 from activation import keys, lookup_scripts
-from activation.answers import AudienceDescription, MembersPage, Profile
+from activation.answers import AudienceDescription, Membership, MembersPage, Profile
 from activation.errors import AudienceChangedError, NotPublishedError, StoreUnavailableError
 from activation.published_values import instant, text
 from activation.redis_failures import diagnosis
@@ -22,6 +22,7 @@ from identity.normalise import normalise
 
 Normalise = Callable[[str, str, str], str | None]
 _POSITION = re.compile(r"[+-]?[0-9]+")
+_PREFIX = keys.audience_prefix("x")[:-1]
 
 
 class Reader:
@@ -51,7 +52,7 @@ class Reader:
         if given is None:
             return None
         kind = "profile" if identifier_type == keys.CUSTOMER_ID_TYPE else "identifier"
-        found, flat, version, as_of, _state = self._ask(
+        found, flat, version, *confirmed = self._ask(
             self._find_profile,
             keys=[keys.identifier_key(identifier_type, given)],
             args=[
@@ -66,17 +67,28 @@ class Reader:
             if version is None:
                 raise NotPublishedError("Redis holds no complete publication of profiles; run the publication first.")
             return None
-        return _profile(text(found), _pairs(flat), confirmed_as_of=text(as_of), now=now)
+        return _profile(text(found), _pairs(flat), confirmed_as_of=confirmed, now=now)
 
     def audience_names(self) -> tuple[str, ...]:
         """The names of all published audiences, sorted."""
-        return tuple(sorted(text(name) for name in self._ask(self._names, keys=[keys.AUDIENCE_NAMES])))
+        return self._names_and_lost()[0]
+
+    def lost_audiences(self) -> tuple[str, ...]:
+        """The names of audiences that were published, and whose keys have expired or are gone; sorted."""
+        return self._names_and_lost()[1]
+
+    def _names_and_lost(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        names, lost = self._ask(self._names, keys=[keys.AUDIENCE_NAMES], args=[_PREFIX])
+        return tuple(sorted(text(name) for name in names)), tuple(sorted(text(name) for name in lost))
 
     def audience(self, name: str, *, now: datetime | None = None) -> AudienceDescription:
         """Manifest, size, age and pin of an audience's current version. Raises NotPublishedError."""
         manifest, pinned, kept = _published(name, self._ask(self._describe, keys=[keys.audience_prefix(name)]))
         fields = _pairs(manifest)
         as_of = instant(fields["as_of"])
+        confirmed = instant(fields["confirmed_as_of"]) if "confirmed_as_of" in fields else None
+        age = None if now is None else now - max(as_of, confirmed or as_of)
+        expires_after = timedelta(seconds=int(fields["expires_after"])) if "expires_after" in fields else None
         return AudienceDescription(
             name=name,
             version=int(fields["version"]),
@@ -86,31 +98,41 @@ class Reader:
             definition_hash=fields["definition_hash"],
             build=int(fields["build"]),
             published_at=instant(fields["published_at"]),
-            age=None if now is None else now - as_of,
+            confirmed_as_of=confirmed,
+            age=age,
+            expires_after=expires_after,
+            is_past_expiry=None if age is None else expires_after is not None and age > expires_after,
             pinned_version=int(text(pinned)) if pinned else None,
             kept_versions=tuple(int(text(version)) for version in kept),
         )
 
     def is_member(self, name: str, customer_id: str) -> bool:
         """Whether a customer is in an audience's current version. Raises NotPublishedError, as for an emptied Redis."""
-        (answer,) = _published(name, self._ask(self._is_member, keys=[keys.audience_prefix(name)], args=[customer_id]))
-        return bool(answer)
+        return self.membership(name, customer_id).is_member
+
+    def membership(self, name: str, customer_id: str) -> Membership:
+        """Whether a customer is in an audience, with the version that says so. Raises NotPublishedError as `is_member` does."""
+        answer = self._ask(self._is_member, keys=[keys.audience_prefix(name)], args=[customer_id])
+        found, version, *confirmed = _published(name, answer)
+        return Membership(is_member=bool(found), version=int(text(version)), as_of=_newest(confirmed))
 
     def members(self, name: str, *, page_size: int = 1000) -> Iterator[str]:
         """Each member of the version that is current at the first page, once, in no order.
 
         Raises NotPublishedError; AudienceChangedError if that version is dropped before the last page (three newer
         publications meanwhile)."""
+        return self.members_from(name, self.members_page(name, limit=page_size), page_size=page_size)
+
+    def members_from(self, name: str, page: MembersPage, *, page_size: int = 1000) -> Iterator[str]:
+        """Each member of a page and of those that follow it, once. Raises AudienceChangedError as `members` does."""
         seen: set[str] = set()
-        cursor: str | None = None
         while True:
-            page = self.members_page(name, cursor=cursor, limit=page_size)
             fresh = [customer_id for customer_id in page.customer_ids if customer_id not in seen]
             seen.update(fresh)
             yield from fresh
-            cursor = page.next_cursor
-            if cursor is None:
+            if page.next_cursor is None:
                 return
+            page = self.members_page(name, cursor=page.next_cursor, limit=page_size)
 
     def members_page(self, name: str, *, cursor: str | None = None, limit: int = 1000) -> MembersPage:
         """About `limit` members, and the cursor for the next page of the same version.
@@ -119,10 +141,13 @@ class Reader:
         AudienceChangedError as `members` does, and ValueError for a cursor this method did not give."""
         version, checksum, position = _cursor_parts(cursor)
         answer = self._ask(self._page, keys=[keys.audience_prefix(name)], args=[version, checksum, position, limit])
-        version, checksum, position, customer_ids = _published(name, answer)
+        version, checksum, position, customer_ids, *confirmed = _published(name, answer)
         following = f"{text(version)}.{text(checksum)}.{text(position)}" if text(position) != "0" else None
         return MembersPage(
-            version=int(text(version)), customer_ids=tuple(text(each) for each in customer_ids), next_cursor=following
+            version=int(text(version)),
+            as_of=_newest(confirmed),
+            customer_ids=tuple(text(each) for each in customer_ids),
+            next_cursor=following,
         )
 
     def _ask(self, script: Script, *, keys: list[str], args: Sequence[str | int] = ()) -> list[Any]:
@@ -138,9 +163,11 @@ class Reader:
         return self._normalise(identifier_type, value, self._default_country)
 
 
-def _profile(customer_id: str, fields: dict[str, str], *, confirmed_as_of: str, now: datetime | None) -> Profile:
+def _profile(
+    customer_id: str, fields: dict[str, str], *, confirmed_as_of: Sequence[bytes | str | None], now: datetime | None
+) -> Profile:
     version, written_as_of = int(fields.pop("_version")), instant(fields.pop("_as_of"))
-    as_of = max(written_as_of, instant(confirmed_as_of)) if confirmed_as_of else written_as_of
+    as_of = max(written_as_of, _newest(confirmed_as_of)) if any(confirmed_as_of) else written_as_of
     return Profile(
         customer_id=customer_id,
         audiences=tuple(json.loads(fields.pop("audiences", "[]"))),
@@ -149,6 +176,10 @@ def _profile(customer_id: str, fields: dict[str, str], *, confirmed_as_of: str, 
         as_of=as_of,
         age=None if now is None else now - as_of,
     )
+
+
+def _newest(instants: Sequence[bytes | str | None]) -> datetime:
+    return max(instant(text(each)) for each in instants if each)
 
 
 def _published(name: str, answer: list[Any]) -> list[Any]:

@@ -24,6 +24,7 @@ local manifest = redis.call('HMGET', set .. ':manifest', 'count', 'base', 'build
 local count, base = manifest[1], manifest[2]
 local kept = redis.call('ZRANGE', a .. ':versions', 0, -1)
 redis.call('GET', a .. ':pinned'); redis.call('GET', a .. ':current')
+local life = redis.call('PTTL', a .. ':current')
 if not count then return {'unknown', unpack(kept)} end
 if base and not redis.call('ZSCORE', a .. ':staging', rebuilt) then return {'rebuild', base} end
 if redis.call('SCARD', base and rebuilt or set) ~= tonumber(count) then return {'damaged'} end
@@ -34,7 +35,11 @@ if base then
 end
 redis.call('ZREM', a .. ':staging', rebuilt)
 redis.call('SET', a .. ':pinned', version)
-redis.call('SET', a .. ':current', version)
+redis.call('SET', a .. ':current', version, 'KEEPTTL')
+if life > 0 then
+  redis.call('PEXPIRE', a .. ':pinned', life)
+  redis.call('PEXPIRE', set, life)
+end
 return {'pinned'}
 """
 
@@ -59,7 +64,7 @@ local a = KEYS[1]
 local newest = redis.call('ZREVRANGE', a .. ':versions', 0, 0)[1]
 redis.call('GET', a .. ':pinned'); redis.call('GET', a .. ':current')
 if not newest then return false end
-redis.call('SET', a .. ':current', newest)
+redis.call('SET', a .. ':current', newest, 'KEEPTTL')
 redis.call('DEL', a .. ':pinned')
 return newest
 """

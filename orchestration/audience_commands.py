@@ -1,45 +1,96 @@
 """`weft audience …`: what is published, who is in, and the way back."""
 
+from contextlib import suppress
+from dataclasses import asdict
 from itertools import islice
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
+from activation.errors import NotPublishedError
 from activation.reader import Reader
 from activation.rollback import release_audience, rollback_audience, withdraw_audience
+from orchestration.audience_catalogue import Audience
+from orchestration.audience_catalogue import audiences as catalogue
+from orchestration.audience_history import Summary, current_sizes, newest_sizes, overlaps_of, summaries
+from orchestration.audience_history_commands import COMMANDS, AsJson, print_json, say
+from orchestration.errors import NothingServedError
 from orchestration.publishing import online_store
-from orchestration.resources import build_platform
+from orchestration.resources import Platform, build_platform
+from orchestration.rule_commands import COMMANDS as RULE_COMMANDS
 from orchestration.state import utc_now
 from orchestration.transform import audience_definitions, prepare_manifest, read_manifest
 
 audiences = typer.Typer(no_args_is_help=True)
 console = Console(soft_wrap=True)
+for command in (*COMMANDS, *RULE_COMMANDS):
+    audiences.command()(command)
 
 Name = Annotated[str, typer.Argument(help="Name of the audience.")]
 
 
 @audiences.command("list")
-def list_() -> None:
-    """Every audience with its owner, purpose and newest registered size."""
+def list_(as_json: AsJson = False) -> None:
+    """Every audience: who answers for it, who is in by its definition, and the newest version made of them."""
     platform = build_platform()
-    table = Table("audience", "owner", "purpose", "version", "members", box=None)
     prepare_manifest(platform.settings)
-    for definition in audience_definitions(read_manifest()):
-        newest = platform.state.newest_version(definition.name)
-        size = (f"v{newest.version}", f"{newest.member_count:,}") if newest else ("-", "-")
-        table.add_row(definition.name, definition.meta["owner"], definition.meta["consent_purpose"], *size)
-    console.print(table)
+    found = summaries_now(platform)
+    if as_json:
+        print_json([asdict(each) for each in found])
+        return
+    width = max((len(each.audience) for each in found), default=0)
+    for each in found:
+        members = "not counted" if each.members is None else f"{each.members:,} members"
+        say(f"{each.audience:<{width}}  {members:>16}  {each.version_sentence(utc_now())}")
+        say(
+            f"{'':<{width}}  {each.kind} of {each.owner}, for {each.consent_purpose}, to {', '.join(each.destinations) or 'nowhere'}"
+        )
 
 
 @audiences.command()
 def show(name: Name) -> None:
-    """What readers see in Redis: version, size, age, and whether it is pinned."""
-    with online_store(build_platform().settings) as client:
-        published = Reader(client).audience(name, now=utc_now())
+    """The definition and who is in by it; then what readers see in Redis: version, size, age, and whether it is pinned."""
+    platform = build_platform()
+    prepare_manifest(platform.settings)
+    defined = next((each for each in catalogue(platform.state) if each.name == name), None)
+    if defined is not None:
+        _show_definition(platform, defined)
+    with online_store(platform.settings) as client:
+        try:
+            published = Reader(client).audience(name, now=utc_now())
+        except NotPublishedError as error:
+            if defined is None:
+                raise
+            say(str(error))
+            return
         for field, value in vars(published).items():
             console.print(f"{field:<18}{value}")
+
+
+def _show_definition(platform: Platform, defined: Audience) -> None:
+    said = {"kind": defined.kind, "description": defined.description, **defined.meta}
+    for field, value in said.items():
+        say(f"{field:<18}{', '.join(map(str, value)) if isinstance(value, list) else value}")
+    with suppress(NothingServedError), platform.warehouse.open_served() as served:
+        sizes = current_sizes(served)
+        if sizes is not None:
+            say(
+                f"{'members':<18}{sizes.get(defined.name, 0):,} by the definition, before consent, exclusions and holdouts"
+            )
+        for as_of, entered, left, members in newest_sizes(served, defined.name, most=3):
+            say(f"{'':<18}{as_of:%Y-%m-%d %H:%M}: {entered:,} entered, {left:,} left, {members:,} in")
+        for _, other, count, share, _ in overlaps_of(served, defined.name)[:3]:
+            say(f"{'':<18}{count:,} of them ({share:.1%}) are in {other} too")
+
+
+def summaries_now(platform: Platform) -> list[Summary]:
+    """Every audience as it stands; members are unknown where no build is served yet."""
+    try:
+        with platform.warehouse.open_served() as served:
+            return summaries(served, platform.state)
+    except NothingServedError:
+        return summaries(None, platform.state)
 
 
 @audiences.command()

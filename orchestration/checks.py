@@ -7,6 +7,7 @@ import dagster as dg
 from orchestration.collecting import inbox_problems
 from orchestration.errors import NothingServedError
 from orchestration.log_checks import LOG_CHECKS
+from orchestration.membership_checks import MEMBERSHIP_CHECKS
 from orchestration.model_checks import MODEL_CHECKS
 from orchestration.resources import Platform
 from orchestration.transform import audience_definitions, read_manifest
@@ -80,4 +81,5 @@ CHECKS = [
     identity_precision_is_high,
     *MODEL_CHECKS,
     every_audience_holds_a_share_of_the_customers,
+    *MEMBERSHIP_CHECKS,
 ]

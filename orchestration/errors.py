@@ -29,6 +29,10 @@ class UnknownIdentifierError(WeftError, LookupError):
     """No event of the served build carries the identifier."""
 
 
+class UnknownAudienceError(WeftError, LookupError):
+    """No audience has the name."""
+
+
 class BackfillError(WeftError, ValueError):
     """Days cannot be backfilled."""
 
@@ -45,12 +49,24 @@ class PullError(WeftError, RuntimeError):
     """A pull of CRM contacts cannot be made."""
 
 
+class DestinationError(WeftError, ValueError):
+    """destinations.yml cannot be used, or a sync of it cannot be made."""
+
+
+class SyncBusyError(DestinationError):
+    """Another process sends to this destination right now."""
+
+
 class ReplayError(WeftError, LookupError):
     """No refused row, or more than one, is what was named."""
 
 
-class WriteKeyError(WeftError, ValueError):
+class ApiKeyError(WeftError, ValueError):
     """A write key cannot be made, or is not the one key that was named."""
+
+
+class AudienceError(WeftError, ValueError):
+    """The definition of an audience says something that cannot be used."""
 
 
 class NothingServedError(WeftError, LookupError):
@@ -65,5 +81,21 @@ class ServiceError(WeftError):
     """A service could not be started or ended by itself."""
 
 
+class RuleConflictError(WeftError, RuntimeError):
+    """Two people changed one rule at the same moment."""
+
+
+class UnknownRuleError(WeftError, LookupError):
+    """There is no rule of this name in force."""
+
+
+class PreviewError(WeftError, RuntimeError):
+    """A preview was stopped: it took too long or too much memory."""
+
+
 class GateError(WeftError):
     """It cannot be told who may be published, or what is asked of the gate cannot be: then nobody is."""
+
+
+class ExportError(WeftError, ValueError):
+    """A rule cannot be written where it was asked to be."""

@@ -24,10 +24,13 @@ FAILPOINTS: dict[str, tuple[str, ...]] = {
         "after_read", "staged", "rejects_written", "rows_written", "before_commit", "committed", "confirmed",
     ),
     "replay": ("read", "staged", "rejects_written", "rows_written", "before_commit", "committed"),
+    "automations": ("read", "written", "committed", "gated", "told"),
     "stitching": ("resolved", "before_commit", "committed"),
     "training": ("trained", "files written", "files in place", "registered"),
     "scoring": ("scored", "committed"),
+    "memberships": ("compared", "written", "before_commit", "committed"),
     "profiles": ("planned", "begun", "written", "snapshot", "identifiers", "removals", "complete"),
+    "sync": ("planned", "begun", "marked", "answered", "paused", "settled"),
     "audience": ("planned", "registered", "copied", "staged", "switched", "remembered"),
 }  # fmt: skip
 """Every point by the work that passes it. Other steps (a percentage of the way) are no failpoints."""

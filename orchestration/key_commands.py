@@ -1,4 +1,4 @@
-"""`weft keys …`: who may send events to the collector, as what source."""
+"""`weft keys …`: who may send events to the collector, as what source, and who may ask the API."""
 
 from typing import Annotated
 
@@ -15,12 +15,17 @@ console = Console(soft_wrap=True, highlight=False)
 
 @keys.command()
 def create(
-    source: Annotated[str, typer.Option(help="The source that its events get, such as web.")],
-    scope: Annotated[list[str] | None, typer.Option(help="events or upload; may be repeated.")] = None,
+    source: Annotated[
+        str, typer.Option(help="The source that its events get, such as web; or who asks the API with it.")
+    ],
+    scope: Annotated[
+        list[str] | None,
+        typer.Option(help="events, upload, read:profiles, read:audiences, write:audiences; may be repeated."),
+    ] = None,
     limit: Annotated[int | None, typer.Option(help="Events per second that it may send.", min=1)] = None,
     name: Annotated[str, typer.Option(help="What it is for; default: the source.")] = "",
 ) -> None:
-    """Make a write key and show it, once: only its hash is kept."""
+    """Make a key and show it, once: only its hash is kept. Without --scope it may send events."""
     state = build_platform().state
     key, made = state.keys.create(
         source=source, name=name, scopes=scope or ["events"], limit_per_second=limit, now=utc_now()

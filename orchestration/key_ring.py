@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from ingestion.collector.settings import KeyFacts, KeysUnreadableError
-from orchestration.write_keys import WriteKey
+from orchestration.api_keys import ApiKey
 
 RENEW_SECONDS = 1.0
 """Older keys are read again while the request goes on with what it found."""
@@ -26,7 +26,7 @@ class StateKeys:
     cannot be read, keys hold until they are OLDEST_SECONDS old; then all of them, known or not, are neither taken nor refused.
     """
 
-    def __init__(self, live: Callable[[], Mapping[str, WriteKey]], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, live: Callable[[], Mapping[str, ApiKey]], clock: Callable[[], float] = time.monotonic) -> None:
         self._live = live
         self._clock = clock
         self._facts: dict[str, KeyFacts] = {}

@@ -54,11 +54,11 @@ def is_public(address: str) -> bool:
     return ip.is_global and not is_reserved and not any(ip in network for network in NOT_PUBLIC)
 
 
-def outbound_client(base_url: str, *, allow_private: bool) -> httpx.Client:
+def outbound_client(base_url: str, *, allow_private: bool, transport: "CheckedTransport | None" = None) -> httpx.Client:
     """A client for one API: addresses checked, no redirects, no proxy of the environment, answers cut after ANSWER_SECONDS."""
     return httpx.Client(
         base_url=base_url,
-        transport=CheckedTransport(allow_private=allow_private),
+        transport=transport or CheckedTransport(allow_private=allow_private),
         follow_redirects=False,
         trust_env=False,
         timeout=httpx.Timeout(SILENCE_SECONDS),

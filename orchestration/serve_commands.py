@@ -62,5 +62,24 @@ def shop(
     )
 
 
+@serve.command()
+def api(
+    host: Host = "127.0.0.1",
+    port: Annotated[
+        int | None, typer.Option(help="Default: WEFT_API_PORT; 0 takes a free one.", min=0, max=65535)
+    ] = None,
+) -> None:
+    """Answer questions about profiles and audiences over HTTP, from Redis. Starts it where REDIS_URL is not set and nobody runs it."""
+    from orchestration.api_service import run_api
+
+    platform = build_platform()
+    run_api(
+        platform,
+        host=host,
+        port=platform.settings.api_port if port is None else port,
+        on_started=lambda port: typer.echo(f"API        {_address(host, port)}"),
+    )
+
+
 def _address(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

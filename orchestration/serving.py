@@ -21,6 +21,7 @@ from ingestion.demo_shop import create_shop
 from ingestion.event_log import LogError, UnsafeLogError
 from ingestion.redis_log import RedisEventLog
 from ingestion.redis_log_writer import RedisLogWriter
+from orchestration.api_keys import ApiKey
 from orchestration.errors import ServiceError
 from orchestration.event_log import log_address
 from orchestration.failpoints import failpoints
@@ -28,7 +29,6 @@ from orchestration.key_ring import StateKeys
 from orchestration.ports import refuse_taken_port
 from orchestration.resources import Platform
 from orchestration.uploads import collector_uploads
-from orchestration.write_keys import WriteKey
 
 LOOPBACK = "127.0.0.1"
 KEY_CACHE_SECONDS = 1.0
@@ -44,7 +44,7 @@ def collector_settings(platform: Platform) -> CollectorSettings:
     """What the collector of this installation goes by. Keys are read when the first request shows one."""
     settings = platform.settings
 
-    def live_keys() -> dict[str, WriteKey]:
+    def live_keys() -> dict[str, ApiKey]:
         return platform.state.keys.live()  # the state's tables may have to be made first: not before a thread asks
 
     return CollectorSettings(
@@ -65,20 +65,27 @@ def run_collector(
 
     Raises ServiceError with one sentence where it cannot begin: the port is taken, or the log could lose what it takes.
     """
-    _say_on_stderr()
+    say_on_stderr()
     refuse_taken_port(host, port, "WEFT_COLLECTOR_PORT or --port")
     settings = collector_settings(platform)
     with ExitStack() as stack:
-        _close_at_the_end(stack)
+        close_at_the_end(stack)
         url = stack.enter_context(_safe_log(platform))
         reader = RedisEventLog(url, patience_seconds=METRICS_PATIENCE_SECONDS)
         app = create_app(replace(settings, log_reader=reader), RedisLogWriter(url))
-        serve(app, settings.connections, host=host, port=port, on_started=on_started or _nobody_told)
+        serve(
+            app,
+            settings.connections,
+            host=host,
+            port=port,
+            on_started=on_started or _nobody_told,
+            on_cut=app.state.context.metrics.cut,
+        )
 
 
 def run_normaliser(platform: Platform, on_started: Callable[[], None] = lambda: None) -> None:
     """Normalise until SIGTERM or SIGINT; a round that was begun is finished. Raises ServiceError where the log is unsafe."""
-    _say_on_stderr()
+    say_on_stderr()
     ends: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
     for told in (signal.SIGTERM, signal.SIGINT):
         signal.signal(told, lambda *_: ends.put(None))
@@ -118,7 +125,7 @@ def run_shop(
     on_started: Callable[[int], None] | None = None,
 ) -> None:
     """Show the demo shop, whose pages send to the collector, until SIGTERM or SIGINT. Raises ServiceError where the port is taken."""
-    _say_on_stderr()
+    say_on_stderr()
     refuse_taken_port(host, port, "WEFT_SHOP_PORT or --port")
     server = uvicorn.Server(
         uvicorn.Config(
@@ -170,7 +177,7 @@ def _safe_log(platform: Platform) -> Iterator[str]:
         yield url
 
 
-def _close_at_the_end(stack: ExitStack) -> None:
+def close_at_the_end(stack: ExitStack) -> None:
     """Leave the stack's blocks before a signal ends this process: uvicorn drains, and then sends itself the signal that it was sent."""
 
     def end(told: int, _frame: object) -> None:
@@ -183,7 +190,8 @@ def _close_at_the_end(stack: ExitStack) -> None:
         signal.signal(told, end)
 
 
-def _say_on_stderr() -> None:
+def say_on_stderr() -> None:
+    """Logs of a service: warnings, and what Weft itself says."""
     logging.basicConfig(
         level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )

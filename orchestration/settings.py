@@ -50,6 +50,7 @@ class Settings(BaseSettings):
         default=256, ge=64
     )  # a quarter has to have room for what the largest request becomes, 8 MB, twice
     collector_port: int = Field(default=8080, ge=1, le=65535)
+    api_port: int = Field(default=8070, ge=1, le=65535)
     shop_port: int = Field(default=8090, ge=0, le=65535)
     webhook_secrets: SecretStr | None = None
     trusted_proxies: str = ""
@@ -80,6 +81,21 @@ class Settings(BaseSettings):
     def crm_file(self) -> Path:
         """The CRMs that contacts are pulled from (docs/crm.md); most installations have none."""
         return self.home / "crm.yml"
+
+    @cached_property
+    def destinations_file(self) -> Path:
+        """Where audiences are sent besides Redis (docs/syncs.md); without it nothing is."""
+        return self.home / "destinations.yml"
+
+    @cached_property
+    def automations_file(self) -> Path:
+        """What happens when somebody enters or leaves an audience (docs/automations.md); without it nothing does."""
+        return self.home / "automations.yml"
+
+    @cached_property
+    def exports(self) -> Path:
+        """Files that exports write, in a folder by destination."""
+        return self.home / "exports"
 
     @cached_property
     def rule_file(self) -> Path:
@@ -225,8 +241,10 @@ telemetry: {enabled: false}
 nux: {enabled: false}              # no newsletter dialog over the graph
 concurrency:
   runs:                            # counted from the runs themselves: a killed run frees its place, a pool's slot it would keep
-    max_concurrent_runs: 4
-    tag_concurrency_limits: [{key: weft/writes, limit: 1}]
+    max_concurrent_runs: 12        # syncs wait for their destinations most of the time, and must not keep a pass from starting
+    tag_concurrency_limits:
+      - {key: weft/writes, limit: 1}
+      - {key: weft/destination, limit: 1, value: {applyLimitPerUniqueValue: true}}
 run_monitoring: {enabled: true, start_timeout_seconds: 180, cancel_timeout_seconds: 180, max_runtime_seconds: 21600}
 run_retries: {enabled: true, max_retries: 2, retry_on_asset_or_op_failure: false}   # steps try again what is transient
 freshness: {enabled: true}

@@ -3,9 +3,9 @@
 import os
 from pathlib import Path
 
+from orchestration.api_keys import hashed
 from orchestration.resources import Platform
 from orchestration.state import utc_now
-from orchestration.write_keys import hashed
 
 SHOP_SOURCE = "web"
 _NAME = "demo shop"

@@ -38,6 +38,7 @@ class AudienceDefinition:
     description: str
     definition_hash: str
     meta: dict[str, Any]
+    columns: frozenset[str] = frozenset({"customer_id", "entered_because"})
 
 
 def dbt_build(
@@ -88,7 +89,13 @@ def audience_definitions(manifest: dict[str, Any]) -> list[AudienceDefinition]:
         audience = node.get("meta", {}).get("audience")
         if node["resource_type"] == "model" and audience is not None:
             definitions.append(
-                AudienceDefinition(node["name"], node["description"], node["checksum"]["checksum"], dict(audience))
+                AudienceDefinition(
+                    node["name"],
+                    node["description"],
+                    node["checksum"]["checksum"],
+                    dict(audience),
+                    frozenset(node["columns"]),
+                )
             )
     return sorted(definitions, key=lambda definition: definition.name)
 

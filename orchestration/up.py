@@ -27,6 +27,7 @@ from orchestration.shop_key import is_revoked, key_file, shop_key
 from orchestration.webhooks import check_webhook
 
 READY_SECONDS = 120
+TITLES = {"api": "API"}
 FIRST_WAVE, SECOND_WAVE, LAST_WAVE = 1, 2, 3
 """The order of stopping: who takes events, who works on them, and the stores; the log's own Redis goes with its last user."""
 
@@ -88,7 +89,7 @@ def run_services(platform: Platform, console: Console) -> None:
             for service in services:
                 if service.port is not None:
                     _wait_ready(service, children)
-                    say(f"{service.name.capitalize():<10} {service.address}")
+                    say(f"{TITLES.get(service.name, service.name.capitalize()):<10} {service.address}")
             say(f"Logs       {settings.home / 'logs'}\nCtrl-C stops all of it.")
             children.watch()
         except KeyboardInterrupt:
@@ -104,6 +105,7 @@ def _services(settings: Settings) -> Iterator[Service]:
     yield Service(
         "collector", [*serve, "collector"], FIRST_WAVE, settings.collector_port, "/health", "WEFT_COLLECTOR_PORT"
     )
+    yield Service("api", [*serve, "api"], FIRST_WAVE, settings.api_port, "/health", "WEFT_API_PORT")
     yield Service("normaliser", [*serve, "normaliser"], SECOND_WAVE)
     if settings.shop_port:
         yield Service("shop", [*serve, "shop"], FIRST_WAVE, settings.shop_port, "/", "WEFT_SHOP_PORT")

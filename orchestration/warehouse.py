@@ -103,9 +103,12 @@ def write_table(
     connection.append(table, rows.select(list(columns)))
 
 
-def create_table(connection: Connection, table: str, columns: Mapping[str, str]) -> None:
-    """Create `schema.table` (and its schema) where it is missing."""
+def create_table(connection: Connection, table: str, columns: Mapping[str, str], *, temporary: bool = False) -> None:
+    """Create `schema.table` (and its schema) where it is missing; a temporary one, without a schema, lasts as long as the session."""
     declared = ", ".join(f"{name} {TEXT if type_.lower() == 'varchar' else type_}" for name, type_ in columns.items())
+    if temporary:
+        connection.execute(f"create temporary table {table} ({declared})")
+        return
     connection.execute(f"create schema if not exists {table.partition('.')[0]}")
     connection.execute(f"create table if not exists {table} ({declared})")
 

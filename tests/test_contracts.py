@@ -10,6 +10,7 @@ from identity.quality import JUDGED_IDENTIFIERS
 from ingestion import envelope
 from ml import schema as ml_schema
 from orchestration.clock import HORIZON_DAYS
+from orchestration.membership_tables import TABLES as MEMBERSHIP_TABLES
 from orchestration.stitching import MEMBERSHIP_CHANGES, REVIEW_CHANGES
 from orchestration.warehouse import SQL_TYPES
 
@@ -83,6 +84,11 @@ def test_ml_reads_the_features_and_labels_that_dbt_builds(manifest: dict[str, An
 def test_profiles_read_the_columns_that_scoring_writes(manifest: dict[str, Any], table: str) -> None:
     written = {name: type_.lower() for name, type_ in ml_schema.PREDICTIONS[table].items()}
     assert source_columns(manifest, "predictions", table) == written
+
+
+@pytest.mark.parametrize("table", MEMBERSHIP_TABLES)
+def test_dbt_describes_the_columns_that_settling_of_membership_writes(manifest: dict[str, Any], table: str) -> None:
+    assert source_columns(manifest, *table.split(".")) == MEMBERSHIP_TABLES[table]
 
 
 def test_the_horizon_of_the_labels_is_the_one_that_the_clock_leaves_room_for(manifest: dict[str, Any]) -> None:

@@ -24,6 +24,7 @@ from orchestration.publishing import (
 from orchestration.resources import Platform
 from orchestration.settings import export_for_tools
 from orchestration.state import utc_now
+from orchestration.status import read_status
 from orchestration.transform import DBT, DBT_PROJECT, audience_definitions, read_manifest
 from orchestration.warehouse import first_row, row_count, scalar
 
@@ -54,6 +55,9 @@ def shop(home: Path, redis_url: str) -> Shop:
     folder = home / "simulated" / "shop"
     simulate_once(config, folder)
     put_into_inbox(folder, platform.settings.inbox)
+    unknown = platform.settings.inbox / "nobody"
+    unknown.mkdir()
+    (unknown / "a.csv").write_text("id\n1\n", encoding="utf-8")
     with platform.warehouse.writer() as connection:
         load_truth(connection, folder / "truth")
     from orchestration.passes import run_pass
@@ -156,6 +160,16 @@ def test_every_stage_says_what_it_did(shop: Shop) -> None:
         "churn_metrics" in metadata["predictions/model_versions"] or "churn" in metadata["predictions/model_versions"]
     )
     assert len(shop.report.published) == 1 + len(audience_definitions(read_manifest()))
+
+
+def test_status_tells_of_the_pass_and_of_the_file_that_it_could_not_land(shop: Shop) -> None:
+    status = read_status(shop.platform)
+    runs = {run.job: run.status for run in status.last_runs}
+    assert (runs["whole_pass"], runs["publish"]) == ("success", "success")
+    assert list(status.inbox_problems) == ["nobody/a.csv"]
+    assert [check for check in shop.report.failed_checks if "every_inbox_file_landed" in check]
+    assert {audience.audience for audience in status.audiences} > {"active_browsers", "profiles"}
+    assert all(audience.published_at and not audience.is_pending for audience in status.audiences)
 
 
 def test_a_second_pass_lands_nothing_and_publishes_nothing(shop: Shop) -> None:

@@ -1,6 +1,8 @@
 """A vendor's stand-in: a real HTTP server on loopback that keeps the vendor's rules, with faults on request."""
 
 import json
+import socket
+import struct
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -48,17 +50,22 @@ class Reply:
 
 
 Fault = Reply | str
-"""A reply instead of the real one, or: `lost` (the request is carried out, its reply never comes), `cut` (half of the reply comes)."""
+"""A reply instead of the real one, or, where the request is carried out: `lost` (its reply never comes), `cut` (half of it comes),
+`reset` (the connection is torn down)."""
 
 
 class Vendor(ABC):
-    """A server that answers by `answer`. `faults` are used up by the requests in turn (None: none for this one)."""
+    """A server that answers by `answer`. `faults` are used up by the requests in turn (None: none for this one).
+
+    `tell` gets a line for every request that was carried out, without anything of a customer; GET /_state is answered with `state`.
+    """
 
     def __init__(self, clock: Timepiece) -> None:
         self.clock = clock
         self.calls: list[Call] = []
         self.faults: list[Fault | None] = []
         self.before_each: Callable[[int], None] = lambda number: None
+        self.tell: Callable[[str], None] = lambda line: None
         self.quiet_until = 0.0
         self.called_while_told_to_wait = 0
         self._lock = threading.Lock()
@@ -67,9 +74,15 @@ class Vendor(ABC):
     def answer(self, call: Call) -> Reply:
         """What a request of a well-behaved vendor gets."""
 
+    def state(self) -> Any:
+        """What it holds, as JSON, for people and tests to look at."""
+        return {}
+
     def take(self, call: Call) -> tuple[Reply, str | None]:
         """The reply to a request, with a fault where one was asked for."""
         with self._lock:
+            if (call.method, call.path) == ("GET", "/_state"):
+                return Reply(200, self.state()), None
             if self.clock.now() < self.quiet_until - 0.001:
                 self.called_while_told_to_wait += 1
             self.calls.append(call)
@@ -82,8 +95,8 @@ class Vendor(ABC):
             return self.answer(call), fault
 
     @contextmanager
-    def serving(self) -> Iterator[str]:
-        """Its URL, while it runs."""
+    def serving(self, port: int = 0) -> Iterator[str]:
+        """Its URL, while it runs; without a port on a free one."""
         vendor = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -97,8 +110,10 @@ class Vendor(ABC):
                 reply, fault = vendor.take(Call(self.command, parts.path, query, headers, self.rfile.read(length)))
                 is_plain = isinstance(reply.content, bytes)
                 body = reply.content if is_plain else json.dumps(reply.content).encode()
-                if fault == "lost":
+                if fault in ("lost", "reset"):
                     self.close_connection = True
+                    if fault == "reset":
+                        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                     return
                 named = {"Content-Type": "application/json", "Date": formatdate(vendor.clock.now(), usegmt=True)}
                 named |= {"Content-Length": str(len(body)), **reply.headers}
@@ -107,12 +122,12 @@ class Vendor(ABC):
                 self.wfile.write(head.encode() + b"\r\n" + (body[: len(body) // 2] if fault == "cut" else body))
                 self.close_connection = self.close_connection or fault == "cut"
 
-            do_POST = do_GET
+            do_POST = do_PUT = do_PATCH = do_DELETE = do_GET
 
             def log_message(self, *_: object) -> None:
                 """Quiet."""
 
-        server = _Server(("127.0.0.1", 0), Handler)
+        server = _Server(("127.0.0.1", port), Handler)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         try:

@@ -1,8 +1,8 @@
 """What the sync engine and a destination say to each other."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import pyarrow as pa
 
@@ -47,25 +47,30 @@ class Outcome:
 
     status: Status
     words: str | None = None
-    """The destination's own words, without anything of the payload."""
+    """The destination's own words; the engine takes out what looks like personal data, and cuts them."""
     remote_id: str | None = None
+    may_be_applied: bool = False
+    """With `retry`: the destination may have taken it all the same."""
 
 
 class DestinationUnavailableError(ActivationError):
     """The whole request failed or its outcome is unknown (429, 5xx, no answer): its changes are sent again, with the same keys.
 
-    `retry_after` is what the destination asked for, in seconds.
+    `retry_after` is what the destination asked for, in seconds; `may_be_applied` is false where it surely took none of them (429,
+    no connection).
     """
 
-    def __init__(self, sentence: str, retry_after: float | None = None) -> None:
+    def __init__(self, sentence: str, retry_after: float | None = None, *, may_be_applied: bool = True) -> None:
         super().__init__(sentence)
         self.retry_after = retry_after
+        self.may_be_applied = may_be_applied
 
 
 class DestinationMisconfiguredError(ActivationError):
     """No change can be taken before a person mends something: a wrong token, an unknown audience, terms not accepted."""
 
 
+@runtime_checkable
 class Destination(Protocol):
     """An adapter. For one thread at a time."""
 
@@ -85,6 +90,7 @@ class Destination(Protocol):
         Raises DestinationUnavailableError, DestinationMisconfiguredError."""
 
 
+@runtime_checkable
 class Export(Protocol):
     """A destination that is replaced as a whole, such as a file: what is in it is what was accepted."""
 
@@ -93,3 +99,11 @@ class Export(Protocol):
 
     def replace(self, records: Iterator[Record]) -> int:
         """Replace everything in one step; how many records it then holds. Raises ActivationError, and then the old stands."""
+
+
+@runtime_checkable
+class SharesIdentifiers(Protocol):
+    """A destination where one record's removal could reach another: it has to know which others are to stay."""
+
+    def stand(self, keys: Callable[[], pa.ChunkedArray]) -> None:
+        """How to ask for the keys of all records that are to stand there. Called before a run sends; asking costs a read of the ledger."""

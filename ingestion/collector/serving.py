@@ -19,7 +19,14 @@ class CollectorServer(uvicorn.Server):
     """A uvicorn server that cuts connections whose senders are late. `on_started` is called once the port is open."""
 
     def __init__(
-        self, app: FastAPI, rules: Connections, *, host: str, port: int, on_started: Callable[[int], None]
+        self,
+        app: FastAPI,
+        rules: Connections,
+        *,
+        host: str,
+        port: int,
+        on_started: Callable[[int], None],
+        on_cut: Callable[[int], None],
     ) -> None:
         self._rules = rules
         self._on_started = on_started
@@ -27,7 +34,7 @@ class CollectorServer(uvicorn.Server):
             app,
             host=host,
             port=port,
-            http=connection_class(rules, app.state.context.metrics.cut),
+            http=connection_class(rules, on_cut),
             ws="none",
             lifespan="on",
             log_config=None,
@@ -71,7 +78,7 @@ class CollectorServer(uvicorn.Server):
                 connection.cut_if_late(now, patience)
 
 
-def _no_notice(port: int) -> None:
+def _no_notice(number: int) -> None:
     """Nobody wants to know."""
 
 
@@ -82,11 +89,13 @@ def serve(
     host: str,
     port: int,
     on_started: Callable[[int], None] = _no_notice,
+    on_cut: Callable[[int], None] = _no_notice,
 ) -> None:
     """Serve until SIGTERM or SIGINT, then drain: at most `drain_seconds`, and what the log takes to close. Port 0 takes a free one.
+    `on_cut` is told the status (0: none was sent) of every connection that was cut.
 
     Ends the process with the signal's own status, as uvicorn does; exits with 3 where the port is taken.
     """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    CollectorServer(app, rules, host=host, port=port, on_started=on_started).run()
+    CollectorServer(app, rules, host=host, port=port, on_started=on_started, on_cut=on_cut).run()

@@ -9,9 +9,9 @@ import sqlalchemy as sa
 
 from ingestion.collector.settings import KeyFacts, KeysUnreadableError
 from orchestration import key_ring
+from orchestration.api_keys import ApiKey, hashed
 from orchestration.key_ring import OLDEST_SECONDS, RENEW_SECONDS, StateKeys
 from orchestration.state import State
-from orchestration.write_keys import WriteKey, hashed
 
 NOW = datetime(2026, 3, 1)
 
@@ -26,7 +26,7 @@ class Watched:
         self.now = 1_000.0
         self.ring = StateKeys(self._live, lambda: self.now)
 
-    def _live(self) -> dict[str, WriteKey]:
+    def _live(self) -> dict[str, ApiKey]:
         self.reads += 1
         if self.is_down:
             raise sa.exc.OperationalError("select", {}, Exception("password=secret"))
@@ -117,7 +117,7 @@ def test_a_state_that_does_not_answer_keeps_nobody_longer_than_two_seconds(
     async def request() -> None:
         loop = asyncio.get_running_loop()
 
-        def hang() -> dict[str, WriteKey]:
+        def hang() -> dict[str, ApiKey]:
             asyncio.run_coroutine_threadsafe(answer.wait(), loop).result()
             return {}
 

@@ -1,24 +1,34 @@
 """`weft status` on an empty, an imported and a built installation, with broken files in the inbox, beside a writer, without Redis."""
 
 import json
-import multiprocessing
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
+import dagster as dg
 import pytest
+from typer.testing import CliRunner
 
 from activation.embedded_redis import EmbeddedRedis
 from ingestion.landing_report import LandingReport
-from orchestration.collecting import inbox_problems, remember_problems
-from orchestration.state import State
+from orchestration.building import build
+from orchestration.cli import app
+from orchestration.collecting import inbox_problems, land_folder, remember_problems
+from orchestration.publishing import pending_versions, publish
+from orchestration.resources import Platform
+from orchestration.runs import PROCESS_TAG
+from orchestration.settings import export_for_tools, load_settings
+from orchestration.state import State, utc_now
 from orchestration.writer_lock import writer_lock
+from tests.forked import PROCESSES
 from tests.ingestion.landings import ndjson
 
 WEFT = Path(sys.executable).with_name("weft")
@@ -29,16 +39,23 @@ WHO = CALL | {"messageId": "2", "type": "identify", "traits": {"email": EMAIL}, 
 ORDER = CALL | {"messageId": "3", "event": "Order Completed", "properties": {"revenue": 5, "currency": "XXX"}}
 
 
-def weft(home: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    variables = {**os.environ, "WEFT_HOME": str(home), **environment}
-    return subprocess.run([WEFT, *arguments], env=variables, capture_output=True, text=True, check=False, timeout=300)
+def weft(home: Path, *arguments: str, **environment: str) -> str:
+    """What a command that ends well says; in this process, because importing takes longer than the command."""
+    result = CliRunner().invoke(app, arguments, env={"WEFT_HOME": str(home), **environment}, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stdout
 
 
 def status(home: Path, **environment: str) -> dict[str, Any]:
-    result = weft(home, "status", "--json", **environment)
-    assert result.returncode == 0, result.stdout + result.stderr
-    found: dict[str, Any] = json.loads(result.stdout)
+    found: dict[str, Any] = json.loads(weft(home, "status", "--json", **environment))
     return found
+
+
+def add_runs(home: Path, *runs: dg.DagsterRun) -> None:
+    """Runs for Dagster to tell of."""
+    with dg.DagsterInstance.from_config(str(home / "dagster")) as instance:
+        for run in runs:
+            instance.add_run(run)
 
 
 def _hold_the_lock(warehouse: Path, held: Event, release: Event) -> None:
@@ -50,9 +67,8 @@ def _hold_the_lock(warehouse: Path, held: Event, release: Event) -> None:
 @contextmanager
 def writer(warehouse: Path) -> Iterator[None]:
     """Another process that holds the writer's lock for the block."""
-    spawn = multiprocessing.get_context("spawn")
-    held, release = spawn.Event(), spawn.Event()
-    process = spawn.Process(target=_hold_the_lock, args=(warehouse, held, release))
+    held, release = PROCESSES.Event(), PROCESSES.Event()
+    process = PROCESSES.Process(target=_hold_the_lock, args=(warehouse, held, release))
     process.start()
     try:
         assert held.wait(60)
@@ -64,7 +80,8 @@ def writer(warehouse: Path) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An installation after a pass over an inbox with one good file and two that cannot be landed."""
+    """What a pass leaves of an inbox with one good file and two that cannot be landed. It is made without Dagster: that a pass of
+    Dagster leaves the same is shown in test_end_to_end."""
     home = tmp_path_factory.mktemp("status")
     inbox = home / "inbox" / "segment"
     inbox.mkdir(parents=True)
@@ -72,14 +89,23 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (inbox / "calls.xlsx").write_bytes(b"PK")
     (home / "inbox" / "nobody").mkdir()
     (home / "inbox" / "nobody" / "a.csv").write_text("id\n1\n")
-    result = weft(home, "run", "--as-of", "2026-01-02")
-    assert result.returncode == 0, result.stdout + result.stderr
-    assert "every_inbox_file_landed" in result.stdout
+    platform = Platform(load_settings(home=home))
+    with patch.dict(os.environ):  # the other installations of this file are elsewhere
+        export_for_tools(platform.settings)
+    with platform.warehouse.writer() as connection:
+        landed = land_folder(connection, folder=platform.settings.inbox, landed_at=utc_now())
+        remember_problems(platform.state, landed)
+    build(platform, as_of=datetime(2026, 1, 2), quiet=True)
+    with EmbeddedRedis(home / "redis"):
+        for version, attempt in pending_versions(platform.state, after=0, now=utc_now()):
+            publish(platform.settings, platform.warehouse, platform.state, version, attempt=attempt)
+    add_runs(home, *(dg.DagsterRun(job, status=dg.DagsterRunStatus.SUCCESS) for job in ("whole_pass", "publish")))
     return home
 
 
 def test_an_empty_installation_is_told_in_one_sentence_what_to_type(tmp_path: Path) -> None:
-    result = weft(tmp_path / "home", "status")
+    variables = {**os.environ, "WEFT_HOME": str(tmp_path / "home")}
+    result = subprocess.run([WEFT, "status"], env=variables, capture_output=True, text=True, check=False, timeout=300)
     assert result.returncode == 0
     said = " ".join(result.stdout.split())
     assert said.startswith("Nothing is here yet: type `weft demo`")
@@ -90,10 +116,8 @@ def test_an_empty_installation_is_told_in_one_sentence_what_to_type(tmp_path: Pa
 
 def test_what_is_imported_and_not_built_is_said_so(tmp_path: Path) -> None:
     (tmp_path / "calls.ndjson").write_bytes(ndjson(VIEW))
-    assert weft(tmp_path / "home", "import", str(tmp_path / "calls.ndjson"), "--mapping", "segment").returncode == 0
-    result = weft(tmp_path / "home", "status")
-    assert result.returncode == 0
-    assert "No whole build is served yet: type `weft run`" in result.stdout
+    weft(tmp_path / "home", "import", str(tmp_path / "calls.ndjson"), "--mapping", "segment")
+    assert "No whole build is served yet: type `weft run`" in weft(tmp_path / "home", "status")
 
 
 @pytest.mark.slow
@@ -122,12 +146,11 @@ def test_every_figure_of_a_built_installation_is_told(built: Path) -> None:
 
 @pytest.mark.slow
 def test_what_a_person_sees_fits_80_columns_and_names_no_person(built: Path) -> None:
-    result = weft(built, "status")
-    assert result.returncode == 0
-    assert max(map(len, result.stdout.splitlines())) <= 80
-    for text in (result.stdout, weft(built, "status", "--json").stdout):
+    shown = weft(built, "status")
+    assert max(map(len, shown.splitlines())) <= 80
+    for text in (shown, weft(built, "status", "--json")):
         assert EMAIL not in text
-    said = " ".join(result.stdout.split())
+    said = " ".join(shown.split())
     assert "inbox/nobody/a.csv was not landed: There is no mapping 'nobody'" in said
     assert "inbox/segment/calls.xlsx was not landed" in said
     assert "1 unknown_currency" in said
@@ -157,24 +180,18 @@ def test_redis_is_asked_and_not_started(built: Path) -> None:
 
 @pytest.mark.slow
 def test_a_failed_pass_and_a_killed_one_are_told(built: Path, tmp_path: Path) -> None:
-    import dagster as dg
-
-    from orchestration.runs import PROCESS_TAG
-
     home = tmp_path / "home"
     shutil.copytree(built, home, symlinks=True)
     gone = subprocess.Popen(["true"])
     gone.wait()
-    with dg.DagsterInstance.from_config(str(home / "dagster")) as instance:
-        dead = dg.DagsterRun("whole_pass", status=dg.DagsterRunStatus.STARTED, tags={PROCESS_TAG: str(gone.pid)})
-        failed = dg.DagsterRun("publish", status=dg.DagsterRunStatus.FAILURE)
-        for run in (dead, failed):
-            instance.add_run(run)
+    dead = dg.DagsterRun("whole_pass", status=dg.DagsterRunStatus.STARTED, tags={PROCESS_TAG: str(gone.pid)})
+    failed = dg.DagsterRun("publish", status=dg.DagsterRunStatus.FAILURE)
+    add_runs(home, dead, failed)
     assert {run["job"]: run["status"] for run in status(home)["last_runs"]} == {
         "publish": "failure",
         "whole_pass": "dead",
     }
-    said = " ".join(weft(home, "status").stdout.split())
+    said = " ".join(weft(home, "status").split())
     assert f"The last run of whole_pass is dead ({dead.run_id})" in said
     assert f"The last run of publish is failure ({failed.run_id})" in said
 

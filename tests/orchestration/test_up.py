@@ -44,6 +44,13 @@ def child_of(parent: int, command: str) -> int:
     return found
 
 
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(url).is_success
+    except httpx.TransportError:
+        return False
+
+
 def is_accepted(address: str, key: str, message_id: str) -> bool:
     try:
         return httpx.post(f"{address}/v1/track", json=EVENT | {"messageId": message_id}, auth=(key, "")).is_success
@@ -54,10 +61,12 @@ def is_accepted(address: str, key: str, message_id: str) -> bool:
 @pytest.mark.slow
 def test_up_takes_events_through_the_death_of_its_services_and_leaves_nothing_when_it_is_killed(tmp_path: Path) -> None:
     home = tmp_path / "weft"
-    ports = {name: free_port() for name in ("COLLECTOR", "SHOP", "DAGSTER")}
+    ports = {name: free_port() for name in ("COLLECTOR", "API", "SHOP", "DAGSTER")}
     settings = {f"WEFT_{name}_PORT": str(port) for name, port in ports.items()}
     with Service(home, "up", **settings) as up:
         collector, shop = up.line("Collector"), up.line("Shop")
+        health = f"http://127.0.0.1:{ports['API']}/health"
+        until(lambda: answers(health))
         assert [int(address.rpartition(":")[2]) for address in (collector, shop)] == [ports["COLLECTOR"], ports["SHOP"]]
         key = (home / "shop_key").read_text(encoding="ascii").strip()
         page = httpx.get(shop).text
@@ -68,11 +77,12 @@ def test_up_takes_events_through_the_death_of_its_services_and_leaves_nothing_wh
 
         assert is_accepted(collector, key, "first")
         until(lambda: normalised_events(home) == {"first"})
-        dying = [child_of(up.process.pid, f"serve {name}") for name in ("collector", "normaliser")]
+        dying = [child_of(up.process.pid, f"serve {name}") for name in ("collector", "normaliser", "api")]
         for pid in (*dying, EmbeddedRedis(home / "log").pid):
             os.kill(pid, signal.SIGKILL)
         until(lambda: is_accepted(collector, key, "second"))
         until(lambda: normalised_events(home) == {"first", "second"})
+        until(lambda: answers(health))
 
         status, said = weft(home, "up", **settings)
         assert (status, "runs on this WEFT_HOME already" in said) == (2, True)

@@ -1,4 +1,4 @@
-"""Write keys in the operator state: who may send events, as what source. A key itself is shown once and kept nowhere, only its hash is."""
+"""Keys in the operator state: who may send events, as what source, and who may ask the API. A key is shown once; only its hash is kept."""
 
 import hashlib
 import secrets
@@ -8,16 +8,17 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from orchestration.errors import WriteKeyError
+from activation.api.settings import SCOPES as API_SCOPES
+from orchestration.errors import ApiKeyError
 from orchestration.state_tables import metadata
 
 PREFIX = "weft_"
-SCOPES = ("events", "upload")
-"""What a key may allow: to send events, to upload files."""
+SCOPES = ("events", "upload", *API_SCOPES)
+"""What a key may allow: to send events, to upload files, and what the API asks for."""
 ID_LENGTH = 12
 _SHORTEST_ID = 4
 
-# One row per key that was ever made. A revoked key stays, so that what it was for can be told.
+# One row per key that was ever made. A revoked key stays, so that what it was for can be told. The name is from when keys only wrote.
 write_keys = sa.Table(
     "write_keys",
     metadata,
@@ -32,8 +33,9 @@ write_keys = sa.Table(
 
 
 @dataclass(frozen=True)
-class WriteKey:
-    """One key without the key: `limit_per_second` (events) is null where only the collector's own limits hold."""
+class ApiKey:
+    """One key without the key. `source` is what its events get, or who asks with it; `limit_per_second` (events) is null where only
+    the collector's own limits hold."""
 
     key_hash: str
     name: str
@@ -54,7 +56,7 @@ def hashed(key: str) -> str:
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-class WriteKeys:
+class ApiKeys:
     """The keys of this installation."""
 
     def __init__(self, engine: sa.Engine) -> None:
@@ -68,21 +70,21 @@ class WriteKeys:
         name: str = "",
         scopes: Collection[str] = ("events",),
         limit_per_second: int | None = None,
-    ) -> tuple[str, WriteKey]:
-        """Make a key; this is the only time that it can be seen. Raises WriteKeyError."""
+    ) -> tuple[str, ApiKey]:
+        """Make a key; this is the only time that it can be seen. Raises ApiKeyError."""
         unknown = sorted(set(scopes) - set(SCOPES))
         if unknown or not scopes:
-            raise WriteKeyError(f"There is no scope '{unknown[0] if unknown else ''}'; use {' or '.join(SCOPES)}.")
+            raise ApiKeyError(f"There is no scope '{unknown[0] if unknown else ''}'; use {', '.join(SCOPES)}.")
         if not source.strip():
-            raise WriteKeyError("A key needs a source, the name that its events get, such as shop.")
+            raise ApiKeyError("A key needs a source, the name that its events get, such as shop.")
         key = PREFIX + secrets.token_urlsafe(32)
-        made = WriteKey(hashed(key), name or source, source, frozenset(scopes), limit_per_second, now, None)
+        made = ApiKey(hashed(key), name or source, source, frozenset(scopes), limit_per_second, now, None)
         row = {**made.__dict__, "scopes": " ".join(sorted(made.scopes))}
         with self._engine.begin() as connection:
             connection.execute(write_keys.insert().values(row))
         return key, made
 
-    def list(self) -> list[WriteKey]:
+    def list(self) -> list[ApiKey]:
         """All keys, by source, the newest first."""
         query = sa.select(write_keys).order_by(
             write_keys.c.source, write_keys.c.created_at.desc(), write_keys.c.key_hash
@@ -90,19 +92,19 @@ class WriteKeys:
         with self._engine.begin() as connection:
             return [_key(row) for row in connection.execute(query).mappings()]
 
-    def live(self) -> dict[str, WriteKey]:
+    def live(self) -> dict[str, ApiKey]:
         """Keys that were not revoked, by their hash."""
         with self._engine.begin() as connection:
             rows = connection.execute(sa.select(write_keys).where(write_keys.c.revoked_at.is_(None))).mappings().all()
         return {row["key_hash"]: _key(row) for row in rows}
 
-    def revoke(self, id_or_key: str, *, now: datetime) -> WriteKey:
-        """Refuse a key from now on, named by its id (or the beginning of it), or by itself where it leaked. Raises WriteKeyError."""
+    def revoke(self, id_or_key: str, *, now: datetime) -> ApiKey:
+        """Refuse a key from now on, named by its id (or the beginning of it), or by itself where it leaked. Raises ApiKeyError."""
         wanted = hashed(id_or_key) if id_or_key.startswith(PREFIX) else id_or_key
         found = [key for key in self.list() if key.key_hash.startswith(wanted)]
         if len(wanted) < _SHORTEST_ID or len(found) != 1:
             which = "several keys have" if len(found) > 1 else "no key has"
-            raise WriteKeyError(f"Name one key by its id: {which} this one; `weft keys list` shows them.")
+            raise ApiKeyError(f"Name one key by its id: {which} this one; `weft keys list` shows them.")
         with self._engine.begin() as connection:
             named = write_keys.c.key_hash == found[0].key_hash
             connection.execute(
@@ -111,5 +113,5 @@ class WriteKeys:
         return found[0]
 
 
-def _key(row: sa.RowMapping) -> WriteKey:
-    return WriteKey(**{**row, "scopes": frozenset(row["scopes"].split())})
+def _key(row: sa.RowMapping) -> ApiKey:
+    return ApiKey(**{**row, "scopes": frozenset(row["scopes"].split())})

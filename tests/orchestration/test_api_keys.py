@@ -6,14 +6,14 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from ingestion.collector.keys import key_hash
+from orchestration.api_keys import ApiKeys
 from orchestration.cli import app
-from orchestration.errors import WriteKeyError
+from orchestration.errors import ApiKeyError
 from orchestration.resources import build_platform
-from orchestration.write_keys import WriteKeys
 
 
 @pytest.fixture
-def keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> WriteKeys:
+def keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ApiKeys:
     """The keys of the installation that `typed` is about."""
     monkeypatch.setenv("WEFT_HOME", str(tmp_path / "weft"))
     monkeypatch.setenv("COLUMNS", "200")
@@ -24,7 +24,7 @@ def typed(*arguments: str) -> Result:
     return CliRunner().invoke(app, ["keys", *arguments], catch_exceptions=True)
 
 
-def test_a_key_is_shown_once_kept_as_its_hash_listed_by_its_id_and_revoked(keys: WriteKeys) -> None:
+def test_a_key_is_shown_once_kept_as_its_hash_listed_by_its_id_and_revoked(keys: ApiKeys) -> None:
     made = typed(
         "create", "--source", "web", "--scope", "events", "--scope", "upload", "--limit", "50", "--name", "shop"
     )
@@ -43,14 +43,14 @@ def test_a_key_is_shown_once_kept_as_its_hash_listed_by_its_id_and_revoked(keys:
 
 
 @pytest.mark.parametrize("arguments", [("create", "--source", " "), ("create", "--source", "web", "--scope", "admin")])
-def test_a_key_that_cannot_be_is_refused(keys: WriteKeys, arguments: tuple[str, ...]) -> None:
-    assert isinstance(typed(*arguments).exception, WriteKeyError)
+def test_a_key_that_cannot_be_is_refused(keys: ApiKeys, arguments: tuple[str, ...]) -> None:
+    assert isinstance(typed(*arguments).exception, ApiKeyError)
     assert keys.list() == []
 
 
-def test_only_one_key_at_a_time_is_revoked_and_only_a_clear_one(keys: WriteKeys) -> None:
+def test_only_one_key_at_a_time_is_revoked_and_only_a_clear_one(keys: ApiKeys) -> None:
     for _ in range(2):
         typed("create", "--source", "web")
     for unclear in ("", "00", "weft_nobody_has_this", "zzzzzzzzzzzz"):
-        assert isinstance(typed("revoke", unclear).exception, WriteKeyError)
+        assert isinstance(typed("revoke", unclear).exception, ApiKeyError)
     assert len(keys.live()) == 2
