@@ -30,7 +30,7 @@ NAME = "welcome"
 DESTINATIONS = """
 destinations:
   - {{name: hook, type: webhook, purposes: [advertising], url: {url}/hook, secrets: [{{env: WEBHOOK_SECRET}}],
-     allow_private_address: true, rate_per_second: 1000}}
+     allow_private_address: true, rate_per_second: 1000, batch_size: 8}}
   - {{name: team, type: slack, purposes: [advertising], url: {{env: SLACK_WEBHOOK}}, allow_private_address: true}}
 """
 POLICY = RetryPolicy(first_wait_seconds=0.01, longest_wait_seconds=0.01, jitter=lambda: 1.0, unavailable_in_a_row=3)
