@@ -14,7 +14,7 @@ platform = build_platform()
 export_for_tools(platform.settings)
 prepare_manifest(platform.settings)
 
-from orchestration.assets import activate, collect, crm, link_proposals, membership, predict, unify
+from orchestration.assets import activate, collect, crm, link_proposals, membership, predict, sync, unify
 from orchestration.assets.backfill import day_assets
 from orchestration.checks import CHECKS
 from orchestration.freshness import freshness_policies, with_freshness
@@ -27,6 +27,7 @@ assets: list[Any] = [
     *dg.load_assets_from_modules([unify, link_proposals]),
     *dg.load_assets_from_modules([predict]),
     *dg.load_assets_from_modules([activate, membership]),
+    *dg.load_assets_from_modules([sync]),
     *activate.publication_assets([PROFILES, *activate.AUDIENCE_NAMES]),
     day_assets(platform.settings),
 ]
@@ -34,7 +35,7 @@ assets: list[Any] = [
 defs = dg.Definitions(
     assets=dg.map_asset_specs(partial(with_freshness, policies=freshness_policies(platform.settings)), assets),
     asset_checks=CHECKS,
-    jobs=[*JOBS, crm.crm_pulls],
+    jobs=[*JOBS, crm.crm_pulls, sync.syncs],
     schedules=[*schedules(platform.settings), crm.crm_schedule(platform.settings)],
     sensors=SENSORS,
     resources={"platform": platform, "dbt": DbtCliResource(project_dir=str(DBT_PROJECT), dbt_executable=DBT)},

@@ -65,6 +65,10 @@ class ApiKeyError(WeftError, ValueError):
     """A write key cannot be made, or is not the one key that was named."""
 
 
+class AudienceError(WeftError, ValueError):
+    """The definition of an audience says something that cannot be used."""
+
+
 class NothingServedError(WeftError, LookupError):
     """There is no whole build to read yet."""
 
@@ -75,10 +79,6 @@ class WarehouseError(WeftError, ConnectionError):
 
 class ServiceError(WeftError):
     """A service could not be started or ended by itself."""
-
-
-class DestinationError(WeftError, ValueError):
-    """A destination is not what was asked for, or cannot be used as it is configured."""
 
 
 class RuleConflictError(WeftError, RuntimeError):

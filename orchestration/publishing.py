@@ -1,8 +1,8 @@
 """From a registered version to Redis: what is pending, and how one version is published to whom that may be done now."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import pyarrow as pa
@@ -13,7 +13,7 @@ from activation.embedded_redis import EmbeddedRedis
 from activation.errors import ActivationError, StalePublisherError
 from activation.publisher import publish_audience, publish_profiles
 from orchestration.audience_catalogue import audiences
-from orchestration.errors import GateError, NothingServedError
+from orchestration.errors import AudienceError, GateError, NothingServedError
 from orchestration.failpoints import failpoints
 from orchestration.gate import MEMBERS, Gated, opened_gate
 from orchestration.guards import state_of_things
@@ -26,13 +26,17 @@ from orchestration.registering import (
     register_changes,
 )
 from orchestration.settings import Settings
+from orchestration.sightings import life_time_of, pause_after, settled, sighting_of
 from orchestration.state import AudienceVersion, State, utc_now
 from orchestration.warehouse import Warehouse, tables_of
 
 __all__ = ["PROFILES", "Publication", "online_store", "pending_versions", "publish", "register_changes"]
 
 MAX_ATTEMPTS = 5
+"""After so many failed tries `weft status` says that a version does not get through; it goes on being tried, with pauses."""
 STUCK_AFTER = timedelta(minutes=15)
+LEASE = timedelta(seconds=60)
+"""What was asked for so long ago and is in no run that goes on was lost with a killed process."""
 
 REQUESTED, PUBLISHED, FAILED, SUPERSEDED, HELD = "requested", "published", "failed", "superseded", "held"
 
@@ -73,19 +77,23 @@ def online_store(settings: Settings, *, answer_seconds: float = 30) -> Iterator[
         yield client
 
 
-def pending_versions(state: State, *, after: int, now: datetime) -> list[tuple[AudienceVersion, int]]:
+def pending_versions(
+    state: State, *, after: int, now: datetime, goes_on: Callable[[AudienceVersion], bool] | None = None
+) -> list[tuple[AudienceVersion, int]]:
     """Versions that want publishing and the number of the try: new ones, and failed ones whose turn has come again.
 
-    `after` is the sensor's cursor: a version before it that was asked for already is waited for until it is stuck.
+    `after` is the sensor's cursor: a version before it that was asked for already is waited for until it is stuck, or until
+    `goes_on` says that no run of it does.
     """
     pending = []
     for version, attempt, status, changed_at in state.versions_without(PUBLISHED, SUPERSEDED, HELD):
         waited = now - changed_at if changed_at else timedelta()
-        is_due = status == FAILED and waited >= timedelta(seconds=30 * 2 ** (attempt - 1))
-        is_stuck = status == REQUESTED and waited > STUCK_AFTER
+        is_due = status == FAILED and waited >= pause_after(attempt)
+        is_lost = waited > LEASE and goes_on is not None and not goes_on(version)
+        is_stuck = status == REQUESTED and (waited > STUCK_AFTER or is_lost)
         if status is None:
             pending.append((version, 1))
-        elif (is_due or is_stuck) and attempt < MAX_ATTEMPTS:
+        elif is_due or is_stuck:
             pending.append((version, attempt + 1))
         elif status == REQUESTED and version.seq > after:
             pending.append((version, attempt))
@@ -101,33 +109,44 @@ def publish(
     attempt: int,
     failed_checks: FailedChecks = no_checks,
 ) -> Publication:
-    """Publish one registered version from the build it was registered in, to whom that may be done now. Raises ActivationError where
+    """Publish one registered version from the newest build that holds it, to whom that may be done now. Raises ActivationError where
     Redis refuses or is gone, GateError where it cannot be told who may be published.
 
-    A version that a newer one has overtaken, or whose build is no longer kept, is superseded: the newer one has what readers need.
-    One that a guard holds back leaves readers what they have, less those who may no longer be published.
+    A version that a newer one has overtaken, or whose audience is no longer defined, is superseded. One that a guard holds
+    back leaves readers what they have, less those who may no longer be published.
     """
     state.record_publication(version.audience, version.version, attempt, REQUESTED)
+    sighting = sighting_of(state, version)
+    source = replace(version, build_id=sighting.build_id, as_of=sighting.as_of) if sighting else version
     try:
+        expires_after = life_time_of(state, version.audience)
         with ExitStack() as stack:
             client = stack.enter_context(online_store(settings))
-            served = stack.enter_context(warehouse.open_served(version.build_id))
+            served = stack.enter_context(warehouse.open_served(source.build_id))
             newest_build = warehouse.served_build()
-            is_newest = newest_build in (None, version.build_id)
+            is_newest = newest_build in (None, source.build_id)
             newest = served if is_newest else stack.enter_context(warehouse.open_served(newest_build))
             gate = stack.enter_context(opened_gate(served, state, newest=newest))
             publisher = Publisher(served, state, gate, client, failed_checks)
-            send = _publish_profiles if version.audience == PROFILES else _publish_audience
-            publication = send(publisher, settings, version)
+            if version.audience == PROFILES:
+                publication = _publish_profiles(publisher, settings, source)
+            else:
+                publication = _publish_audience(publisher, settings, source, expires_after)
     except (StalePublisherError, NothingServedError) as overtaken:
+        if isinstance(overtaken, NothingServedError) and state.newest_version(version.audience) == version:
+            # its build is no longer kept, and no newer one was looked at yet: the next look finds one
+            state.record_publication(version.audience, version.version, attempt, FAILED, str(overtaken))
+            raise
         state.record_publication(version.audience, version.version, attempt, SUPERSEDED, str(overtaken))
         return Publication(version.audience, version.version, SUPERSEDED, "nothing", 0, 0, 0, str(overtaken))
-    except (ActivationError, GateError) as error:
+    except (ActivationError, GateError, AudienceError) as error:
         state.record_publication(version.audience, version.version, attempt, FAILED, str(error))
         raise
     if publication.status == HELD:
         seen = state_of_things(state, newest_build)
         state.approvals.hold(version.audience, version.version, sentence=publication.held, seen=seen, now=utc_now())
+    elif sighting and publication.status == PUBLISHED:
+        state.confirmations.record([settled(sighting, expires_after)])
     state.record_publication(version.audience, version.version, attempt, publication.status, publication.sentence)
     return publication
 
@@ -147,10 +166,13 @@ def _publish_profiles(publisher: Publisher, settings: Settings, version: Audienc
     return _publication(version, report.mode, report.count, report.profiles_written, report.profiles_removed)
 
 
-def _publish_audience(publisher: Publisher, settings: Settings, version: AudienceVersion) -> Publication:
+def _publish_audience(
+    publisher: Publisher, settings: Settings, version: AudienceVersion, expires_after: timedelta | None
+) -> Publication:
     audience = {each.name: each for each in audiences(publisher.state)}.get(version.audience)
     if audience is None:
-        raise GateError(f"{version.audience} is no longer defined, so nobody can be published in it.")
+        sentence = f"{version.audience} is no longer defined, so nobody can be published in it."
+        return Publication(version.audience, version.version, SUPERSEDED, "nothing", 0, 0, 0, sentence)
     sent = publisher.publishable(audience, version.version)
     withheld = dict(sent.gated.withheld)
     if sent.is_unchanged:
@@ -165,6 +187,7 @@ def _publish_audience(publisher: Publisher, settings: Settings, version: Audienc
         as_of=version.as_of,
         definition_hash=version.definition_hash,
         published_at=utc_now(),
+        expires_after=expires_after,
         on_step=failpoints("audience"),
         snapshot=settings.home / "published" / "audiences" / f"{version.audience}.arrow",
     )

@@ -8,6 +8,7 @@ from orchestration.consent_sweep import whole_build
 from orchestration.errors import GateError, NothingServedError
 from orchestration.gate import REDIS, Gate, opened_gate
 from orchestration.guards import held_version, state_of_things
+from orchestration.sightings import note_sightings
 from orchestration.state import AudienceVersion, State
 from orchestration.warehouse import NEWEST_BUILD, Connection, Warehouse, first_row, tables_of
 
@@ -77,7 +78,7 @@ def _register(served: Connection, state: State, catalogue: list[Audience]) -> li
         state.refusals.forget_contained(landed_seq=contained.landed_seq, as_of=contained.as_of)
     common = {"build_id": build[0], "as_of": build[1]}
     existing = tables_of(served, "audiences")
-    registered, problems, hashes = [], {}, []
+    registered, problems, hashes, seen = [], {}, [], set()
     with opened_gate(served, state) as gate:
         for audience in catalogue:
             if not is_built(audience, existing):
@@ -87,6 +88,7 @@ def _register(served: Connection, state: State, catalogue: list[Audience]) -> li
             except GateError as error:
                 problems[audience.name] = str(error)
                 continue
+            seen.add(audience.name)
             registered += [version] if version else []
             newest = state.newest_version(audience.name)
             hashes.append(f"{audience.name} {newest and newest.version}")
@@ -100,7 +102,9 @@ def _register(served: Connection, state: State, catalogue: list[Audience]) -> li
             member_count=count,
             **common,
         )
+        seen.add(PROFILES)
         registered += [version] if version else []
+    note_sightings(served, state, seen)
     return registered
 
 

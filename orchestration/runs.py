@@ -4,7 +4,7 @@ import os
 import shutil
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -23,6 +23,8 @@ NOT_OVER = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
+STARTS_WITHIN = timedelta(seconds=90)
+"""A run that was launched so long ago and has no process yet never got one."""
 KILLED = "The process of this run was killed; a new run does the rest."
 
 
@@ -38,7 +40,7 @@ class LastRun:
 
 def is_dead(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
     """Whether a run was killed: Dagster alone would show it as running for ever."""
-    if run.status != dg.DagsterRunStatus.STARTED:
+    if run.status not in (dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED):
         return False
     process = _process(instance, run)
     return process is not None and not _is_alive(process)
@@ -46,7 +48,7 @@ def is_dead(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
 
 def fail_dead_runs(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
     """Say of runs whose process was killed that they failed; returns them."""
-    started = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED]))
+    started = instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]))
     dead = [run for run in started if is_dead(instance, run)]
     for run in dead:
         instance.report_run_failed(run, message=KILLED)
@@ -57,6 +59,23 @@ def unfinished_run(instance: dg.DagsterInstance, jobs: Collection[str]) -> dg.Da
     """A run of one of these jobs that waits or goes on; None where there is none, or only such as were killed."""
     runs = instance.get_runs(dg.RunsFilter(statuses=NOT_OVER))
     return next((run for run in runs if run.job_name in jobs and not is_dead(instance, run)), None)
+
+
+def runs_going_on(instance: dg.DagsterInstance, jobs: Collection[str]) -> list[dg.DagsterRun]:
+    """Runs of these jobs that wait in the queue or have a process that lives; one whose process never came is none of them."""
+    going_on = []
+    for record in instance.get_run_records(dg.RunsFilter(statuses=NOT_OVER)):
+        run = record.dagster_run
+        if run.job_name not in jobs:
+            continue
+        if run.status in (dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.QUEUED):
+            going_on.append(run)
+            continue
+        process = _process(instance, run)
+        is_new = datetime.now(UTC) - record.update_timestamp.astimezone(UTC) < STARTS_WITHIN
+        if is_new if process is None else _is_alive(process):
+            going_on.append(run)
+    return going_on
 
 
 def forget_runs(instance: dg.DagsterInstance, job: str, *, kept: int) -> None:

@@ -5,9 +5,11 @@ from typing import Any
 
 import dagster as dg
 
+from orchestration.assets.activate import CONFIRMED, OTHER_AUDIENCES
 from orchestration.assets.backfill import LANDED_DAYS, SNAPSHOT_DAYS
 from orchestration.assets.crm import CRM_CONTACTS
 from orchestration.assets.link_proposals import LINK_PROPOSALS
+from orchestration.assets.sync import DESTINATIONS
 from orchestration.errors import SettingsError
 from orchestration.runs import unfinished_run
 from orchestration.settings import Settings
@@ -16,8 +18,9 @@ REDIS = dg.AssetSelection.key_prefixes(["redis"])
 DAYS = dg.AssetSelection.assets(LANDED_DAYS, SNAPSHOT_DAYS)
 PROPOSALS = dg.AssetSelection.assets(LINK_PROPOSALS)
 PULLS = dg.AssetSelection.assets(CRM_CONTACTS)
+SYNCS = dg.AssetSelection.assets(DESTINATIONS)
 RAW = dg.AssetSelection.key_prefixes(["raw"]) & dg.AssetSelection.groups("collect") - DAYS
-PASS = dg.AssetSelection.all() - REDIS - DAYS - PROPOSALS - PULLS
+PASS = dg.AssetSelection.all() - REDIS - DAYS - PROPOSALS - PULLS - SYNCS
 TRAINING = dg.AssetSelection.assets(["predictions", "model_versions"])
 PREDICTION = dg.AssetSelection.groups("predict")
 
@@ -57,9 +60,31 @@ link_proposals = dg.define_asset_job(
     PROPOSALS,
     description="Match the served customers and propose links between them; waits for no pass and holds none up.",
 )
-publish = dg.define_asset_job("publish", REDIS, description="Publish one version of one audience to Redis.")
+OTHER = dg.AssetSelection.assets(OTHER_AUDIENCES)
+CONFIRMATIONS = dg.AssetSelection.assets(CONFIRMED)
+ASKED_AGAIN = {"dagster/max_retries": "0"}
+"""The sensor itself asks again for what failed or was killed: tries are counted in the operator state."""
+publish = dg.define_asset_job(
+    "publish",
+    REDIS - OTHER - CONFIRMATIONS,
+    tags=ASKED_AGAIN,
+    description="Publish one version of one audience to Redis.",
+)
+publish_other = dg.define_asset_job(
+    "publish_other",
+    OTHER,
+    tags=ASKED_AGAIN,
+    description="Publish one version of an audience that was defined after this code was loaded, such as a rule.",
+)
+confirm = dg.define_asset_job(
+    "confirm",
+    CONFIRMATIONS,
+    tags=ASKED_AGAIN,
+    description="Tell readers that what is in Redis is as of a newer build too.",
+)
 
-JOBS = [landing, whole_pass, refresh, predictions, backfill, link_proposals, publish]
+PUBLISHING_JOBS = frozenset({publish.name, publish_other.name})
+JOBS = [landing, whole_pass, refresh, predictions, backfill, link_proposals, publish, publish_other, confirm]
 ADHOC = "__ASSET_JOB"
 """Dagster's name of the job behind the UI's button Materialize."""
 WRITING_JOBS = frozenset({whole_pass.name, refresh.name, predictions.name, backfill.name, ADHOC})

@@ -1,66 +1,23 @@
-"""What Weft notices by itself: an audience that changed, files put into the inbox, runs that failed or were killed."""
+"""What Weft notices by itself: files put into the inbox, runs that failed or were killed; audiences: orchestration.audience_sensor."""
 
 import hashlib
 import json
-from collections.abc import Iterator
 from datetime import timedelta
 
 import dagster as dg
 
 from orchestration.alerts import remember_failure, tell_due
-from orchestration.assets.activate import AUDIENCE_NAMES
-from orchestration.consent_sweep import sweep_when_idle
+from orchestration.audience_sensor import audience_changed
 from orchestration.errors import NothingServedError
 from orchestration.log_sensor import log_grown
-from orchestration.publishing import PROFILES, pending_versions, register_changes
-from orchestration.registering import gate_problems
 from orchestration.resources import Platform
 from orchestration.runs import fail_dead_runs, unfinished_run
-from orchestration.schedules import WRITING_JOBS, publish, refresh
+from orchestration.schedules import WRITING_JOBS, refresh
 from orchestration.state import utc_now
+from orchestration.sync_sensor import syncs_due
 
-PUBLISHED_NAMES = {PROFILES, *AUDIENCE_NAMES}
 SETTLED_AFTER = timedelta(seconds=10)
 """A file in the inbox that was written to a moment ago may still be growing."""
-
-
-@dg.sensor(
-    job=publish,
-    description="Publish every audience, and the profiles, whose content or definition changed; again those that failed.",
-    minimum_interval_seconds=30,
-    default_status=dg.DefaultSensorStatus.RUNNING,
-)
-def audience_changed(
-    context: dg.SensorEvaluationContext, platform: dg.ResourceParam[Platform]
-) -> Iterator[dg.RunRequest | dg.SkipReason]:
-    """Request one publication for every version registered since the cursor, and again for those that failed.
-
-    First registers what changed without us, an analyst's own `dbt build` included. The cursor is the last version seen; the run
-    key is audience, version and try, so that neither a restart nor a repeated tick publishes twice or skips one.
-    """
-    sweep_when_idle(platform)  # what a landing that was killed did not come to
-    register_changes(platform.warehouse, platform.state, wait=False)
-    for problem in gate_problems(platform.state).values():
-        context.log.warning(problem)
-    cursor = int(context.cursor or 0)
-    pending = pending_versions(platform.state, after=cursor, now=utc_now())
-    for version, attempt in pending:
-        if version.audience not in PUBLISHED_NAMES:
-            # its files came after this code location was loaded; it stays pending until that is reloaded
-            context.log.warning(f"{version.audience} is new: reload the code location to publish it.")
-            continue
-        asset = dg.AssetKey(["redis", version.audience])
-        yield dg.RunRequest(
-            run_key=f"{version.audience}:{version.version}:{attempt}",
-            asset_selection=[asset],
-            run_config={
-                "ops": {asset.to_python_identifier(): {"config": {"version": version.version, "attempt": attempt}}}
-            },
-            tags={"weft/audience": version.audience, "weft/version": str(version.version)},
-        )
-    if not pending:
-        yield dg.SkipReason("No audience has changed.")
-    context.update_cursor(str(max([cursor, *(version.seq for version, _ in pending)])))
 
 
 @dg.sensor(
@@ -136,4 +93,4 @@ def run_watch(context: dg.SensorEvaluationContext, platform: dg.ResourceParam[Pl
     return dg.SkipReason(f"{len(dead)} runs had been killed. {told}")
 
 
-SENSORS = [audience_changed, inbox_changed, log_grown, run_failed, run_watch]
+SENSORS = [audience_changed, inbox_changed, log_grown, run_failed, run_watch, syncs_due]

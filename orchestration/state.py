@@ -6,9 +6,6 @@ A SQLite file in WAL mode beside a DuckDB warehouse; the schema weft_state of a 
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -18,10 +15,12 @@ from orchestration.api_keys import ApiKeys
 from orchestration.approvals import Approvals
 from orchestration.audience_rules import AudienceRules
 from orchestration.automation_records import AutomationRecords
+from orchestration.confirmation_records import ConfirmationRecords
 from orchestration.crm_cursors import CrmCursors
 from orchestration.decision_records import DecisionRecords
 from orchestration.exclusions import Exclusions
 from orchestration.holdouts import Holdouts
+from orchestration.instants import utc_now
 from orchestration.link_proposals import LinkProposals
 from orchestration.model_registry import ModelRegistry
 from orchestration.refusals import Refusals
@@ -29,6 +28,9 @@ from orchestration.snapshots import SnapshotDays
 from orchestration.state_engine import open_engine
 from orchestration.state_tables import metadata
 from orchestration.sync_books import SyncBooks
+from orchestration.version_records import AudienceVersion, VersionRecords
+
+__all__ = ["AudienceVersion", "State", "utc_now"]
 
 installation = sa.Table(
     "installation",
@@ -37,56 +39,8 @@ installation = sa.Table(
     sa.Column("value", sa.Text, nullable=False),
 )
 
-# One row per change of an audience (or of the profiles): what the sensor pages, by seq.
-audience_versions = sa.Table(
-    "audience_versions",
-    metadata,
-    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=True),
-    sa.Column("audience", sa.Text, nullable=False),
-    sa.Column("version", sa.Integer, nullable=False),
-    sa.Column("build_id", sa.Text, nullable=False),
-    sa.Column("definition_hash", sa.Text, nullable=False),
-    sa.Column("content_hash", sa.Text, nullable=False),
-    sa.Column("member_count", sa.Integer, nullable=False),
-    sa.Column("as_of", sa.DateTime, nullable=False),
-    sa.Column("registered_at", sa.DateTime, nullable=False),
-    sa.UniqueConstraint("audience", "version"),
-    sqlite_autoincrement=True,
-)
 
-# One row per try to publish a version.
-publications = sa.Table(
-    "publications",
-    metadata,
-    sa.Column("audience", sa.Text, primary_key=True),
-    sa.Column("version", sa.Integer, primary_key=True),
-    sa.Column("attempt", sa.Integer, primary_key=True),
-    sa.Column("status", sa.Text, nullable=False),
-    sa.Column("detail", sa.Text),
-    sa.Column("changed_at", sa.DateTime, nullable=False),
-)
-
-
-def utc_now() -> datetime:
-    """This instant as naive UTC, the form that every timestamp of Weft has."""
-    return datetime.now(UTC).replace(tzinfo=None)
-
-
-@dataclass(frozen=True)
-class AudienceVersion:
-    """One registered content of an audience; `seq` grows over all audiences."""
-
-    seq: int
-    audience: str
-    version: int
-    build_id: str
-    definition_hash: str
-    content_hash: str
-    member_count: int
-    as_of: datetime
-
-
-class State:
+class State(VersionRecords):
     """The operator state of one installation; `models` is its registry of trained models, `snapshots` the days
     to make features for, `alerts` what has to be told, `decisions` what people decided about identity,
     `proposals` links between customers for them to decide on, `crm` how far each CRM was pulled, `keys` who may send events,
@@ -95,7 +49,8 @@ class State:
     """
 
     def __init__(self, url: str) -> None:
-        self._is_sqlite, self._engine = open_engine(url)
+        self._is_sqlite, engine = open_engine(url)
+        super().__init__(engine)
         self.models = ModelRegistry(self._engine)
         self.snapshots = SnapshotDays(self._engine)
         self.alerts = AlertOutbox(self._engine)
@@ -103,13 +58,14 @@ class State:
         self.proposals = LinkProposals(self._engine)
         self.crm = CrmCursors(self._engine)
         self.keys = ApiKeys(self._engine)
-        self.syncs = SyncBooks(self._engine)
         self.automations = AutomationRecords(self._engine)
         self.rules = AudienceRules(self._engine)
         self.exclusions = Exclusions(self._engine)
         self.holdouts = Holdouts(self._engine)
         self.refusals = Refusals(self._engine)
         self.approvals = Approvals(self._engine)
+        self.confirmations = ConfirmationRecords(self._engine)
+        self.syncs = SyncBooks(self._engine)
 
     @contextmanager
     def _begin(self) -> Iterator[sa.Connection]:
@@ -143,158 +99,3 @@ class State:
             connection.execute(insert.values(name="salt", value=secrets.token_hex(16)).on_conflict_do_nothing())
             salt = connection.scalar(sa.select(installation.c.value).where(installation.c.name == "salt"))
         return str(salt)
-
-    # ---- audience versions --------------------------------------------------------------------------------------
-
-    def newest_version(self, audience: str) -> AudienceVersion | None:
-        """The newest registered version of an audience."""
-        query = sa.select(audience_versions).where(audience_versions.c.audience == audience)
-        rows = self._versions(query.order_by(audience_versions.c.version.desc()).limit(1))
-        return rows[0] if rows else None
-
-    def newest_versions(self) -> list[AudienceVersion]:
-        """The newest registered version of every audience, by name."""
-        newest = sa.func.max(audience_versions.c.version).over(partition_by=audience_versions.c.audience)
-        ranked = sa.select(audience_versions, newest.label("newest")).subquery()
-        query = sa.select(ranked).where(ranked.c.version == ranked.c.newest).order_by(ranked.c.audience)
-        return self._versions(query)
-
-    def versions_without(self, *statuses: str) -> list[tuple[AudienceVersion, int, str | None, datetime | None]]:
-        """Versions whose newest try has none of `statuses`, oldest first, with that try's attempt (0: none), status and time."""
-        tries = sa.select(
-            publications,
-            sa.func.max(publications.c.attempt)
-            .over(partition_by=[publications.c.audience, publications.c.version])
-            .label("newest"),
-        ).subquery()
-        newest = sa.select(tries).where(tries.c.attempt == tries.c.newest).subquery()
-        query = (
-            sa.select(audience_versions, newest.c.attempt, newest.c.status, newest.c.changed_at)
-            .outerjoin(
-                newest,
-                (newest.c.audience == audience_versions.c.audience) & (newest.c.version == audience_versions.c.version),
-            )
-            .where(newest.c.status.is_(None) | newest.c.status.not_in(statuses))
-            .order_by(audience_versions.c.seq)
-        )
-        with self._begin() as connection:
-            rows = connection.execute(query).mappings().all()
-        return [(_version(row), row["attempt"] or 0, row["status"], row["changed_at"]) for row in rows]
-
-    def version(self, audience: str, version: int) -> AudienceVersion | None:
-        """One registered version."""
-        rows = self._versions(
-            sa.select(audience_versions).where(
-                audience_versions.c.audience == audience, audience_versions.c.version == version
-            )
-        )
-        return rows[0] if rows else None
-
-    def register_version(
-        self,
-        *,
-        audience: str,
-        build_id: str,
-        definition_hash: str,
-        content_hash: str,
-        member_count: int,
-        as_of: datetime,
-        again: bool = False,
-    ) -> AudienceVersion | None:
-        """Write a new version where definition or content differ from the newest one, or where it is to be published `again`; else None."""
-        with self._begin() as connection:
-            newest = connection.execute(
-                sa.select(audience_versions)
-                .where(audience_versions.c.audience == audience)
-                .order_by(audience_versions.c.version.desc())
-                .limit(1)
-            ).first()
-            unchanged = newest and (newest.definition_hash, newest.content_hash) == (definition_hash, content_hash)
-            if unchanged and not again:
-                return None
-            version = newest.version + 1 if newest else 1
-            connection.execute(
-                audience_versions.insert().values(
-                    audience=audience,
-                    version=version,
-                    build_id=build_id,
-                    definition_hash=definition_hash,
-                    content_hash=content_hash,
-                    member_count=member_count,
-                    as_of=as_of,
-                    registered_at=utc_now(),
-                )
-            )
-        return self.version(audience, version)
-
-    def _versions(self, query: sa.Select[Any]) -> list[AudienceVersion]:
-        with self._begin() as connection:
-            rows = connection.execute(query).mappings().all()
-        return [_version(row) for row in rows]
-
-    def published_version(self, audience: str) -> AudienceVersion | None:
-        """The newest version that was published."""
-        tries = publications.c
-        query = sa.select(audience_versions).join(
-            publications,
-            (tries.audience == audience_versions.c.audience) & (tries.version == audience_versions.c.version),
-        )
-        query = query.where(audience_versions.c.audience == audience, tries.status == "published")
-        rows = self._versions(query.order_by(audience_versions.c.version.desc()).limit(1))
-        return rows[0] if rows else None
-
-    # ---- publications -------------------------------------------------------------------------------------------
-
-    def record_publication(
-        self, audience: str, version: int, attempt: int, status: str, detail: str | None = None
-    ) -> None:
-        """Write where one try stands: requested, published, failed or superseded."""
-        key = (
-            (publications.c.audience == audience)
-            & (publications.c.version == version)
-            & (publications.c.attempt == attempt)
-        )
-        with self._begin() as connection:
-            connection.execute(publications.delete().where(key))
-            connection.execute(
-                publications.insert().values(
-                    audience=audience,
-                    version=version,
-                    attempt=attempt,
-                    status=status,
-                    detail=detail,
-                    changed_at=utc_now(),
-                )
-            )
-
-    def last_published_build(self, audience: str) -> str | None:
-        """The build of the newest version of an audience that was published; None where none ever was."""
-        is_published = (publications.c.audience == audience) & (publications.c.status == "published")
-        query = (
-            sa.select(audience_versions.c.build_id)
-            .join(
-                publications,
-                (publications.c.audience == audience_versions.c.audience)
-                & (publications.c.version == audience_versions.c.version),
-            )
-            .where(is_published)
-            .order_by(audience_versions.c.version.desc())
-            .limit(1)
-        )
-        with self._begin() as connection:
-            return connection.scalar(query)
-
-    def last_publication(self, audience: str, version: int) -> tuple[int, str, datetime] | None:
-        """Attempt, status and time of the newest try to publish a version."""
-        with self._begin() as connection:
-            row = connection.execute(
-                sa.select(publications.c.attempt, publications.c.status, publications.c.changed_at)
-                .where(publications.c.audience == audience, publications.c.version == version)
-                .order_by(publications.c.attempt.desc())
-                .limit(1)
-            ).first()
-        return (row.attempt, row.status, row.changed_at) if row else None
-
-
-def _version(row: sa.RowMapping) -> AudienceVersion:
-    return AudienceVersion(**{name: row[name] for name in AudienceVersion.__dataclass_fields__})

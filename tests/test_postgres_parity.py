@@ -30,7 +30,7 @@ from orchestration.warehouse import Connection, scalar, tables_of, write_table
 pytestmark = pytest.mark.slow
 
 WEFT = str(Path(sys.executable).with_name("weft"))
-CONFIG = SimulationConfig(events=8_000, seed=5)
+CONFIG = SimulationConfig(events=3_000, seed=5)
 COMPARED = ("raw", "truth", "staging", "identity", "customer_360", "features", "predictions", "audiences")
 OWN_COLUMNS = {"raw.landings": {"landing_id"}, "identity.memberships": {"component_id"}}
 """Made at random by each landing; and numbers of components, in the order of the rows that a warehouse gives."""
@@ -58,19 +58,19 @@ def both(home: Path, events: Path, module_postgres_url: str) -> tuple[Platform, 
     postgres = build_platform(
         home=home / "parity-postgres", installation_salt="parity", target="postgres", postgres_url=module_postgres_url
     )
-    for platform in (duckdb, postgres):
+    for platform in (duckdb, postgres):  # one after the other: dbt is started anew for another target
         for decision in DECISIONS:
             platform.state.decisions.add(decision, note="", made_by="parity", now=CONFIG.end)
         with platform.warehouse.writer() as connection:
             load_truth(connection, events.parent / f"{events.name}-truth")
+        later = events / "simulator_web" / "bitten later.parquet"
+        later.unlink(missing_ok=True)
         _land_and_build(platform, events, as_of=CONFIG.end - timedelta(days=1))
-    _write_rows(events, "bitten later", bitten_later())
-    for platform in (duckdb, postgres):
+        _write_rows(events, later.stem, bitten_later())
         platform.state.decisions.withdraw(len(DECISIONS), by="parity", now=CONFIG.end)
         assert _land_and_build(platform, events, as_of=CONFIG.end).decided_in_full == "no"
-    with duckdb.warehouse.open_served() as served:
-        customers = served.rows("select customer_id from customer_360.customers order by customer_id")
-    for platform in (duckdb, postgres):
+        with duckdb.warehouse.open_served() as served:
+            customers = served.rows("select customer_id from customer_360.customers order by customer_id")
         _score(platform, [customer_id for (customer_id,) in customers])
     return duckdb, postgres
 
@@ -145,10 +145,14 @@ def test_a_pass_of_dagster_runs_on_postgres_and_publishes(both: tuple[Platform, 
         "WEFT_HOME": str(settings.home),
         "WEFT_INSTALLATION_SALT": "parity",
     }
+    unknown = settings.inbox / "nobody"
+    unknown.mkdir(parents=True)
+    (unknown / "a.csv").write_text("id\n1\n", encoding="utf-8")
     command = [WEFT, "run", "--as-of", CONFIG.end.isoformat()]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
     assert "profiles v1" in result.stdout
+    assert "every_inbox_file_landed" in result.stdout
     command = [WEFT, "status"]
     status = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert status.returncode == 0, status.stderr[-3000:]

@@ -9,7 +9,13 @@ from pydantic import Field, model_validator
 from activation.destinations.config import DestinationConfig, Name
 from activation.destinations.hashing import RULES, Rule, identifier
 from activation.destinations.identifiers import HeldIdentifiers, identifiers_of, key_of
-from activation.syncs.contract import Change, DestinationMisconfiguredError, Outcome, Record
+from activation.syncs.contract import (
+    Change,
+    DestinationMisconfiguredError,
+    DestinationUnavailableError,
+    Outcome,
+    Record,
+)
 
 PURPOSES = frozenset({"advertising", "sharing"})
 HELD_BY_OTHERS = "nothing to remove: each of its identifiers belongs to a member"
@@ -70,22 +76,35 @@ class AdvertisingConfig(DestinationConfig):
 
 
 class Members:
-    """The records of one sync, and which identifiers its members hold.
+    """The records of one sync, and which identifiers the records hold that are to stand.
 
     `finding` are the identifiers that find somebody, `naming` those and others that are one person's alone; `folded` makes the
     identifiers of fields, where several fields are one identifier.
     """
 
     def __init__(
-        self, config: AdvertisingConfig, *, finding: frozenset[str], naming: frozenset[str], folded: Folding = dict
+        self,
+        config: AdvertisingConfig,
+        audience_id: str,
+        *,
+        finding: frozenset[str],
+        naming: frozenset[str],
+        folded: Folding = dict,
     ) -> None:
         self._rules = [(field, config.rules[field], column) for field, column in config.fields.items()]
-        self._finding, self._naming, self._folded = finding, naming, folded
-        self._held = HeldIdentifiers()
+        self._audience_id, self._finding, self._naming, self._folded = audience_id, finding, naming, folded
+        self._keys: Callable[[], pa.ChunkedArray] = lambda: pa.chunked_array([], pa.string())
+        self._held: HeldIdentifiers | None = None
+
+    def stand(self, keys: Callable[[], pa.ChunkedArray]) -> None:
+        """Removals spare what these records hold; they are asked for with the first removal."""
+        self._keys, self._held = keys, None
 
     def records(self, members: pa.Table) -> Iterator[Record]:
-        """One for each customer that the vendor can find; its payload is its identifiers."""
-        self._held = HeldIdentifiers()
+        """One for each customer that the vendor can find.
+
+        Its payload has the vendor's audience beside the identifiers: where that becomes another, everything has to be sent again.
+        """
         columns = [members[column] for _, _, column in self._rules]
         for start in range(0, members.num_rows, _ROWS):
             parts = [column.slice(start, _ROWS).to_pylist() for column in columns]
@@ -93,29 +112,45 @@ class Members:
             for customer, *values in zip(customers, *parts, strict=True):
                 found = self._folded(self._identifiers(values))
                 if self._finding & found.keys():
-                    self._held.add(self._only_naming(found))
-                    yield Record(key_of(found), customer, found)
+                    yield Record(key_of(found), customer, {"audience": self._audience_id, "identifiers": found})
 
     def _identifiers(self, values: Sequence[Any]) -> dict[str, str]:
         told = zip(self._rules, values, strict=True)
         sent = {field: identifier(rule, value) for (field, rule, _), value in told}
         return {field: value for field, value in sent.items() if value is not None}
 
-    def to_remove(self, change: Change) -> dict[str, str]:
-        """What a removal names: the whole record, or of one that shares identifiers with a member only those that it does not share.
+    def to_remove(self, change: Change) -> tuple[dict[str, str], dict[str, str]]:
+        """What a removal names, and what members hold of the record.
 
-        Without the rest then, by which that member could be found as well.
+        Of a record that shares nothing with a member all of it is named; else only what is its own, and nothing by which that member
+        could be found as well.
         """
         whole = identifiers_of(change.key)
         naming = self._only_naming(whole)
-        free = self._held.without_held(naming)
-        return whole if len(free) == len(naming) else free
+        free = self._held_now().without_held(naming)
+        if len(free) == len(naming):
+            return whole, {}
+        return free, {field: value for field, value in naming.items() if field not in free}
+
+    def _held_now(self) -> HeldIdentifiers:
+        if self._held is None:
+            self._held = HeldIdentifiers()
+            for chunk in self._keys().chunks:
+                for start in range(0, len(chunk), _ROWS):
+                    for key in chunk.slice(start, _ROWS).to_pylist():
+                        self._held.add(self._only_naming(identifiers_of(key)))
+        return self._held
 
     def _only_naming(self, identifiers: Mapping[str, str]) -> dict[str, str]:
         return {field: value for field, value in identifiers.items() if field in self._naming}
 
 
 _ROWS = 10_000
+
+
+def identifiers_sent(change: Change) -> dict[str, str]:
+    """Of an addition."""
+    return dict(change.payload["identifiers"])
 
 
 class Outcomes:
@@ -129,18 +164,55 @@ class Outcomes:
         """The same of several."""
         self._known.update(dict.fromkeys(rows, outcome))
 
+    def take_back(self, row: int) -> None:
+        """It is not settled yet."""
+        self._known.pop(row, None)
+
+    def is_refused(self, row: int) -> bool:
+        """Whether it was told so."""
+        return row in self._known and self._known[row].status == "refused"
+
     @property
     def is_any_known(self) -> bool:
         """Whether something was told."""
         return bool(self._known)
 
-    def rows(self, operation: str) -> list[int]:
-        """Places of the changes of one operation."""
-        return [row for row, change in enumerate(self._changes) if change.operation == operation]
-
     def all(self, otherwise: Outcome | None = None) -> list[Outcome]:
         """One each, in their order."""
-        return [
-            self._known[row] if otherwise is None else self._known.get(row, otherwise)
-            for row in range(len(self._changes))
-        ]
+        rows = range(len(self._changes))
+        return [self._known[row] if otherwise is None else self._known.get(row, otherwise) for row in rows]
+
+
+Telling = Callable[[Mapping[int, dict[str, str]], Outcomes], None]
+"""Sends identifiers by the place of their change, and tells what became of them."""
+
+
+def send_in_turn(changes: Sequence[Change], members: Members, *, remove: Telling, add: Telling) -> list[Outcome]:
+    """Removals, then additions: a removal that came after would take out whom an addition has just brought in.
+
+    Vendors keep people. Who was found by an identifier that left may be found by another that a member still holds: those are added
+    again, and the removal is accepted only with them.
+    """
+    outcomes = Outcomes(changes)
+    removals: dict[int, dict[str, str]] = {}
+    additions: dict[int, dict[str, str]] = {}
+    kept: dict[int, dict[str, str]] = {}
+    for row, change in enumerate(changes):
+        if change.operation == "upsert":
+            additions[row] = identifiers_sent(change)
+            continue
+        removals[row], kept[row] = members.to_remove(change)
+        if not removals[row]:
+            del removals[row], kept[row]
+            outcomes.tell([row], Outcome("accepted", HELD_BY_OTHERS))
+    try:
+        remove(removals, outcomes)
+        again = {row: held for row, held in kept.items() if held and not outcomes.is_refused(row)}
+        for row in again:
+            outcomes.take_back(row)
+        add(additions | again, outcomes)
+    except DestinationUnavailableError as error:
+        if not outcomes.is_any_known:
+            raise
+        return outcomes.all(Outcome("retry", str(error), may_be_applied=error.may_be_applied))
+    return outcomes.all()

@@ -5,14 +5,22 @@ sent again without them; what it says of the list or the account stops the sync.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 import httpx
 import pyarrow as pa
 from pydantic import model_validator
 
-from activation.destinations.advertising import HELD_BY_OTHERS, AdvertisingConfig, Members, Outcomes, VendorId
+from activation.destinations.advertising import (
+    AdvertisingConfig,
+    Members,
+    Outcomes,
+    VendorId,
+    identifiers_sent,
+    send_in_turn,
+)
 from activation.destinations.calls import Answer, ask, raise_for_status, unusable
 from activation.destinations.config import Address, SecretReference
 from activation.destinations.google_token import AccessToken, Grant, parted, refresh_grant, service_account_grant
@@ -115,7 +123,7 @@ class Google:
         if config.login_account_id:
             destination["loginAccount"] = {**account, "accountId": config.login_account_id}
         self._common = {"destinations": [destination], "encoding": "HEX"}
-        self._members = Members(config, finding=_IDENTIFIERS, naming=_IDENTIFIERS, folded=_folded)
+        self._members = Members(config, audience_id, finding=_IDENTIFIERS, naming=_IDENTIFIERS, folded=_folded)
 
     @property
     def batch_size(self) -> int:
@@ -126,25 +134,22 @@ class Google:
         """One per customer with an e-mail address, a phone number or a whole address."""
         return self._members.records(members)
 
+    def stand(self, keys: Callable[[], pa.ChunkedArray]) -> None:
+        """See `SharesIdentifiers`."""
+        self._members.stand(keys)
+
     def send(self, changes: Sequence[Change]) -> Sequence[Outcome]:
-        """Removals first: a removal that came after would take out whom an addition has just brought in."""
-        outcomes = Outcomes(changes)
-        removals = {row: self._members.to_remove(changes[row]) for row in outcomes.rows("remove")}
-        outcomes.tell([row for row, named in removals.items() if not named], Outcome("accepted", HELD_BY_OTHERS))
-        additions = {row: dict(changes[row].payload) for row in outcomes.rows("upsert")}
-        try:
-            self._tell("remove", {row: named for row, named in removals.items() if named}, outcomes)
-            self._tell("ingest", additions, outcomes)
-        except DestinationUnavailableError as error:
-            if not outcomes.is_any_known:
-                raise
-            return outcomes.all(Outcome("retry", str(error), may_be_applied=error.may_be_applied))
-        return outcomes.all()
+        """Removals first; see `send_in_turn`."""
+        return send_in_turn(
+            changes, self._members, remove=partial(self._tell, "remove"), add=partial(self._tell, "ingest")
+        )
 
     def check(self, changes: Sequence[Change]) -> Sequence[Outcome]:
         """What `send` would say of additions, asked of Google without anything being changed (validateOnly)."""
         outcomes = Outcomes(changes)
-        additions = {row: dict(changes[row].payload) for row in outcomes.rows("upsert")}
+        additions = {
+            row: identifiers_sent(change) for row, change in enumerate(changes) if change.operation == "upsert"
+        }
         self._tell("ingest", additions, outcomes, validate_only=True)
         return outcomes.all(Outcome("accepted", "a removal is not asked about"))
 
@@ -193,9 +198,10 @@ class Google:
         if not isinstance(request_id, str):
             raise unusable(self._config.name)
         warned = _by_row(answer.content.get("fieldWarnings"), rows)
-        outcomes.tell(rows, Outcome("accepted", f"request {request_id}"))
+        # the request is all that Google calls by a name: its diagnostics are asked for by it
+        outcomes.tell(rows, Outcome("accepted", remote_id=request_id))
         for row, (reason, words) in warned.items():
-            outcomes.tell([row], Outcome("accepted", f"request {request_id}, not all of it used: {words or reason}"))
+            outcomes.tell([row], Outcome("accepted", f"Google did not use all of it: {words or reason}", request_id))
 
     def _refused(self, answer: Answer, rows: list[int]) -> dict[int, str]:
         """The rows of a refused request that Google names. Raises where it is not about rows."""

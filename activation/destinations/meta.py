@@ -8,14 +8,15 @@ import hashlib
 import hmac
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
 import httpx
 import pyarrow as pa
 from pydantic import Field
 
-from activation.destinations.advertising import HELD_BY_OTHERS, AdvertisingConfig, Members, Outcomes
+from activation.destinations.advertising import AdvertisingConfig, Members, Outcomes, send_in_turn
 from activation.destinations.calls import Answer, ask, raise_for_status, unusable
 from activation.destinations.config import Address, SecretReference
 from activation.destinations.identifiers import chunks
@@ -79,7 +80,7 @@ class Meta:
         self._signed = {"access_token": token}
         if app_secret:
             self._signed["appsecret_proof"] = hmac.new(app_secret.encode(), token.encode(), hashlib.sha256).hexdigest()
-        self._members = Members(config, finding=config.finding, naming=config.finding | {"EXTERN_ID"})
+        self._members = Members(config, audience_id, finding=config.finding, naming=config.finding | {"EXTERN_ID"})
         self._schema = list(config.fields)
 
     @property
@@ -91,20 +92,15 @@ class Meta:
         """One per customer with an e-mail address, a phone number or a device id."""
         return self._members.records(members)
 
+    def stand(self, keys: Callable[[], pa.ChunkedArray]) -> None:
+        """See `SharesIdentifiers`."""
+        self._members.stand(keys)
+
     def send(self, changes: Sequence[Change]) -> Sequence[Outcome]:
-        """Removals first: a removal that came after would take out whom an addition has just brought in."""
-        outcomes = Outcomes(changes)
-        removals = {row: self._members.to_remove(changes[row]) for row in outcomes.rows("remove")}
-        outcomes.tell([row for row, named in removals.items() if not named], Outcome("accepted", HELD_BY_OTHERS))
-        additions = {row: dict(changes[row].payload) for row in outcomes.rows("upsert")}
-        try:
-            self._tell("DELETE", {row: named for row, named in removals.items() if named}, outcomes)
-            self._tell("POST", additions, outcomes)
-        except DestinationUnavailableError as error:
-            if not outcomes.is_any_known:
-                raise
-            return outcomes.all(Outcome("retry", str(error), may_be_applied=error.may_be_applied))
-        return outcomes.all()
+        """Removals first; see `send_in_turn`."""
+        return send_in_turn(
+            changes, self._members, remove=partial(self._tell, "DELETE"), add=partial(self._tell, "POST")
+        )
 
     def _tell(self, method: str, identifiers: Mapping[int, dict[str, str]], outcomes: Outcomes) -> None:
         schema = (

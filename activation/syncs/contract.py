@@ -1,6 +1,6 @@
 """What the sync engine and a destination say to each other."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -99,3 +99,11 @@ class Export(Protocol):
 
     def replace(self, records: Iterator[Record]) -> int:
         """Replace everything in one step; how many records it then holds. Raises ActivationError, and then the old stands."""
+
+
+@runtime_checkable
+class SharesIdentifiers(Protocol):
+    """A destination where one record's removal could reach another: it has to know which others are to stay."""
+
+    def stand(self, keys: Callable[[], pa.ChunkedArray]) -> None:
+        """How to ask for the keys of all records that are to stand there. Called before a run sends; asking costs a read of the ledger."""

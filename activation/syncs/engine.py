@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from activation.syncs.contract import DestinationMisconfiguredError
+from activation.syncs.contract import DestinationMisconfiguredError, SharesIdentifiers
 from activation.syncs.ledger import RunStart, RunTotals
 from activation.syncs.planning import Plan, plan
 from activation.syncs.redaction import redacted
@@ -35,6 +35,8 @@ def run(job: Job, members: pa.Table, start: RunStart) -> Report:
     job.on_step("planned")
     has_open = job.ledger.begin(start, planned.changed, job.instant())
     job.on_step("begun")
+    if isinstance(job.destination, SharesIdentifiers):
+        job.destination.stand(lambda: job.ledger.standing()["record_key"])
     sending = Sending(job, members, start.run_id)
     status: RunStatus = "done"
     words: str | None = None

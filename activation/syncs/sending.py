@@ -202,7 +202,7 @@ class Sending:
             for row, outcome, change in zip(batch, outcomes, changes, strict=True)
         ]
         for verdict in verdicts:
-            if verdict.outcome != "accepted":
+            if verdict.outcome != "accepted" or verdict.words:
                 said = verdict.words or "no reason given"
                 self.words[said] = self.words.get(said, 0) + 1
         seconds = self._job.clock.now() - began

@@ -21,10 +21,10 @@ class Judge:
 
     def verdict(self, row: Row, outcome: Outcome, payload: Mapping[str, Any], now: datetime) -> Verdict:
         """`row` as it was before the request."""
-        if outcome.status == "accepted":
-            return Verdict(row.key, "accepted", "accepted", 0, False, None, None, outcome.remote_id or row.remote_id)
         words = redacted(outcome.words, payload)
         remote_id = outcome.remote_id or row.remote_id
+        if outcome.status == "accepted":
+            return Verdict(row.key, "accepted", "accepted", 0, False, None, words, remote_id)
         is_unsure = row.is_unsure or outcome.may_be_applied
         if outcome.status == "refused":
             return Verdict(row.key, "refused", "refused", row.failures + 1, is_unsure, None, words, remote_id)

@@ -7,14 +7,18 @@ from dagster_dbt import DbtCliResource, dbt_assets
 
 from orchestration.assets.dbt_models import AddressTranslator, build_models
 from orchestration.clock import mark_build_whole
+from orchestration.confirming import confirm_unchanged
 from orchestration.consent_sweep import sweep_before_whole
 from orchestration.holdout_assignments import assign_holdouts
-from orchestration.publishing import PROFILES, publish, register_changes
+from orchestration.publishing import PROFILES, online_store, publish, register_changes
 from orchestration.resources import Platform
 from orchestration.retrying import retried_when_transient
 from orchestration.transform import AUDIENCES, audience_definitions, manifest_path, read_manifest
 from orchestration.upstream_checks import FailedUpstreamChecks
 
+OTHER_AUDIENCES = dg.AssetKey(["redis", "other_audiences"])
+CONFIRMED = dg.AssetKey(["redis", "confirmations"])
+other_names = dg.DynamicPartitionsDefinition(name="other_audiences")
 AUDIENCE_NAMES = [definition.name for definition in audience_definitions(read_manifest())]
 
 
@@ -33,7 +37,7 @@ def audience_models(context: dg.AssetExecutionContext, dbt: DbtCliResource, plat
 @dg.asset(
     key=["control", "audience_versions"],
     group_name="activate",
-    deps=[["audiences", name] for name in [PROFILES, *AUDIENCE_NAMES, "memberships"]],
+    deps=[["audiences", name] for name in [PROFILES, *AUDIENCE_NAMES]],
     kinds={"sqlite"},
 )
 @retried_when_transient
@@ -74,28 +78,60 @@ def _publication_asset(name: str) -> dg.AssetsDefinition:
     def publication(
         context: dg.AssetExecutionContext, config: PublicationConfig, platform: dg.ResourceParam[Platform]
     ) -> dg.MaterializeResult:  # type: ignore[type-arg]
-        state = platform.state
-        version = state.version(name, config.version) if config.version else state.newest_version(name)
-        if version is None:
-            raise dg.Failure(
-                f"{name} has no registered version {config.version or ''}; materialise control/audience_versions first."
-            )
-        checks = FailedUpstreamChecks(context.instance, context.repository_def.asset_graph)
-        result = publish(
-            platform.settings, platform.warehouse, state, version, attempt=config.attempt, failed_checks=checks
-        )
-        (context.log.warning if result.held else context.log.info)(result.sentence)
-        return dg.MaterializeResult(
-            metadata={
-                "dagster/row_count": result.count,
-                "rows_touched": result.changed + result.removed,
-                "version": result.version,
-                "status": result.status,
-                "mode": result.mode,
-                "withheld": sum(result.withheld.values()),
-                **{f"withheld_{reason}": count for reason, count in result.withheld.items()},
-                **({"held": result.held} if result.held else {}),
-            }
-        )
+        return _published(context, name, config, platform)
 
     return publication
+
+
+@dg.asset(
+    key=OTHER_AUDIENCES,
+    group_name="activate",
+    partitions_def=other_names,
+    deps=[["control", "audience_versions"]],
+    kinds={"redis"},
+)
+def other_audiences(
+    context: dg.AssetExecutionContext, config: PublicationConfig, platform: dg.ResourceParam[Platform]
+) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    """The published copies in Redis of audiences that were defined after this code was loaded (rules, new files), one a partition."""
+    return _published(context, context.partition_key, config, platform)
+
+
+@dg.asset(key=CONFIRMED, group_name="activate", deps=[["control", "audience_versions"]], kinds={"redis"})
+def confirmations(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    """What readers are told of audiences that the newest build left unchanged: that they are as of that build, and live on."""
+    with online_store(platform.settings) as client:
+        told = confirm_unchanged(client, platform.state)
+    if told.missing:
+        context.log.warning(f"Redis no longer holds {', '.join(told.missing)}; it is published again.")
+    return dg.MaterializeResult(
+        metadata={"confirmed": len(told.confirmed), "missing": len(told.missing), "overtaken": len(told.stale)}
+    )
+
+
+def _published(
+    context: dg.AssetExecutionContext, name: str, config: PublicationConfig, platform: Platform
+) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    state = platform.state
+    version = state.version(name, config.version) if config.version else state.newest_version(name)
+    if version is None:
+        raise dg.Failure(
+            f"{name} has no registered version {config.version or ''}; materialise control/audience_versions first."
+        )
+    checks = FailedUpstreamChecks(context.instance, context.repository_def.asset_graph)
+    result = publish(
+        platform.settings, platform.warehouse, state, version, attempt=config.attempt, failed_checks=checks
+    )
+    (context.log.warning if result.held else context.log.info)(result.sentence)
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": result.count,
+            "rows_touched": result.changed + result.removed,
+            "version": result.version,
+            "status": result.status,
+            "mode": result.mode,
+            "withheld": sum(result.withheld.values()),
+            **{f"withheld_{reason}": count for reason, count in result.withheld.items()},
+            **({"held": result.held} if result.held else {}),
+        }
+    )

@@ -28,6 +28,13 @@ def state(url: str) -> State:
 
 
 @pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedRedis]:
+    """An online store that forgets."""
+    with EmbeddedRedis(tmp_path_factory.mktemp("redis"), appendonly=False) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
 def log_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedRedis]:
     """The Redis of the event log."""
     with EmbeddedRedis(tmp_path_factory.mktemp("log"), maxmemory_mb=256) as running:

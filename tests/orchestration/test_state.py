@@ -3,7 +3,7 @@
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
-from orchestration.publishing import FAILED, MAX_ATTEMPTS, PUBLISHED, REQUESTED, STUCK_AFTER, pending_versions
+from orchestration.publishing import FAILED, PUBLISHED, REQUESTED, STUCK_AFTER, pending_versions
 from orchestration.state import AudienceVersion, State, utc_now
 
 AS_OF = datetime(2026, 7, 1)
@@ -38,13 +38,16 @@ def test_every_change_is_asked_for_once_in_order_and_not_only_the_newest(state: 
     assert waiting(state) == []
 
 
-def test_a_failed_publication_is_tried_again_with_back_off_and_not_for_ever(state: State) -> None:
+def test_a_failed_publication_is_tried_again_with_pauses_of_ten_minutes_at_most(state: State) -> None:
     register(state, "vip", "1")
     state.record_publication("vip", 1, 1, FAILED, "Redis is gone")
     assert waiting(state, after=1) == []
     assert waiting(state, after=1, later=timedelta(seconds=31)) == [("vip", 1, 2)]
-    state.record_publication("vip", 1, MAX_ATTEMPTS, FAILED)
-    assert waiting(state, after=1, later=timedelta(days=9)) == []
+    state.record_publication("vip", 1, 3, FAILED)
+    assert waiting(state, after=1, later=timedelta(seconds=119)) == []
+    state.record_publication("vip", 1, 200, FAILED)
+    assert waiting(state, after=1, later=timedelta(minutes=9)) == []
+    assert waiting(state, after=1, later=timedelta(minutes=11)) == [("vip", 1, 201)]
 
 
 def test_a_publication_whose_process_was_killed_is_tried_again(state: State) -> None:
