@@ -17,7 +17,8 @@ from activation.fake_destinations.webhook import Webhook
 from activation.syncs.clock import Clock
 from activation.syncs.policy import RetryPolicy
 from orchestration.audience_catalogue import Audience
-from orchestration.automation_runs import Automating, Configured, Ran
+from orchestration.automation_runs import Automating, Ran
+from orchestration.automations_file import Configured
 from orchestration.destinations_file import load_destinations
 from orchestration.memberships import settle_memberships
 from orchestration.resources import Platform
