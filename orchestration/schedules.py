@@ -9,6 +9,7 @@ from orchestration.assets.activate import CONFIRMED, OTHER_AUDIENCES
 from orchestration.assets.backfill import LANDED_DAYS, SNAPSHOT_DAYS
 from orchestration.assets.crm import CRM_CONTACTS
 from orchestration.assets.link_proposals import LINK_PROPOSALS
+from orchestration.assets.sync import DESTINATIONS
 from orchestration.errors import SettingsError
 from orchestration.runs import unfinished_run
 from orchestration.settings import Settings
@@ -17,8 +18,9 @@ REDIS = dg.AssetSelection.key_prefixes(["redis"])
 DAYS = dg.AssetSelection.assets(LANDED_DAYS, SNAPSHOT_DAYS)
 PROPOSALS = dg.AssetSelection.assets(LINK_PROPOSALS)
 PULLS = dg.AssetSelection.assets(CRM_CONTACTS)
+SYNCS = dg.AssetSelection.assets(DESTINATIONS)
 RAW = dg.AssetSelection.key_prefixes(["raw"]) & dg.AssetSelection.groups("collect") - DAYS
-PASS = dg.AssetSelection.all() - REDIS - DAYS - PROPOSALS - PULLS
+PASS = dg.AssetSelection.all() - REDIS - DAYS - PROPOSALS - PULLS - SYNCS
 TRAINING = dg.AssetSelection.assets(["predictions", "model_versions"])
 PREDICTION = dg.AssetSelection.groups("predict")
 

@@ -14,6 +14,7 @@ from orchestration.resources import Platform
 from orchestration.runs import fail_dead_runs, unfinished_run
 from orchestration.schedules import WRITING_JOBS, refresh
 from orchestration.state import utc_now
+from orchestration.sync_sensor import syncs_due
 
 SETTLED_AFTER = timedelta(seconds=10)
 """A file in the inbox that was written to a moment ago may still be growing."""
@@ -92,4 +93,4 @@ def run_watch(context: dg.SensorEvaluationContext, platform: dg.ResourceParam[Pl
     return dg.SkipReason(f"{len(dead)} runs had been killed. {told}")
 
 
-SENSORS = [audience_changed, inbox_changed, log_grown, run_failed, run_watch]
+SENSORS = [audience_changed, inbox_changed, log_grown, run_failed, run_watch, syncs_due]

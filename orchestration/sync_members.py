@@ -16,16 +16,16 @@ from orchestration.warehouse import Connection, Warehouse, tables_of
 class Gate(Protocol):
     """Who may be sent. What it cannot tell is an error, and then nobody is."""
 
-    def members(self, warehouse: Warehouse, state: State, sync: Sync) -> tuple[pa.Table, str | None]:
-        """customer_id and entered_because of those who may stand there, and the build that they are of."""
+    def members(self, warehouse: Warehouse, state: State, sync: Sync) -> pa.Table:
+        """customer_id and entered_because of those who may stand there."""
 
-    def revision(self, state: State) -> str:
-        """Another as soon as it may let other customers pass."""
+    def revision(self, state: State, sync: Sync) -> str:
+        """Another as soon as it may let other customers pass of the same build."""
 
 
 @dataclass(frozen=True)
 class Members:
-    """The members with the columns of the destination, and what they were read from."""
+    """The members with the columns of the destination; the build that was served, and the gate's revision, before they were read."""
 
     table: pa.Table
     build_id: str | None
@@ -34,12 +34,12 @@ class Members:
 
 def read_members(warehouse: Warehouse, state: State, sync: Sync, gate: Gate) -> Members:
     """Read what a run of a sync needs; nothing of the warehouse stays open. Raises DestinationError, NothingServedError, and the gate's."""
-    revision = gate.revision(state)
+    build_id, revision = warehouse.served_build(), gate.revision(state, sync)
     with warehouse.open_served() as served:
         check_columns(served, sync)
         if sync.audience.kind == "sql" and sync.audience.name not in tables_of(served, "audiences"):
             raise DestinationError(f"The audience {sync.audience.name} is in no whole build yet; run `weft run` first.")
-    gated, build_id = gate.members(warehouse, state, sync)
+    gated = gate.members(warehouse, state, sync)
     with warehouse.open_served() as served:
         columns = ", ".join(f'"{column}"' for column in ("customer_id", *_profile_columns(sync)))
         profiles = served.arrow(f"select {columns} from audiences.profiles")

@@ -157,7 +157,7 @@ class Syncing:
         except (WeftError, ActivationError) as error:
             if state.syncs.is_known(run_id):
                 raise
-            build_id, revision = self.platform.warehouse.served_build(), self._revision()
+            build_id, revision = self.platform.warehouse.served_build(), self._revision(sync)
             start = RunStart(run_id, "run", build_id, revision, 0)
             state.syncs.note_failed(sync.name, start, str(error), self._now())
             return Report(sync.name, run_id, "failed", RunTotals(), 0, str(error))
@@ -165,9 +165,9 @@ class Syncing:
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self.clock.now(), UTC).replace(tzinfo=None)
 
-    def _revision(self) -> str | None:
+    def _revision(self, sync: Sync) -> str | None:
         try:
-            return self.gate.revision(self.platform.state)
+            return self.gate.revision(self.platform.state, sync)
         except WeftError:
             return None
 
