@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import dagster as dg
 import pytest
 
 from activation import EmbeddedRedis, NotPublishedError, Reader
+from orchestration.publishable import no_checks
 from orchestration.stuck_publications import stuck_publications
 from tests.orchestration.audience_shop import Shop, shop_at
 
@@ -62,6 +64,35 @@ def test_an_audience_that_came_after_the_code_was_loaded_is_a_partition(shop: Sh
     [asked] = [each for each in result.run_requests or [] if each.run_key == f"{NEW}:1:1"]
     assert (asked.job_name, asked.partition_key) == ("publish_other", NEW)
     assert [each.partition_keys for each in result.dynamic_partitions_requests or []] == [[NEW]]
+
+
+def test_the_assets_that_the_sensor_asks_for_do_their_work(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    from orchestration.assets.activate import confirmations, other_audiences, publication_assets
+
+    # asset checks are test_gate's; an asset that is materialised by itself belongs to no repository
+    monkeypatch.setattr("orchestration.assets.activate.FailedUpstreamChecks", lambda *_: no_checks)
+    monkeypatch.setattr(dg.AssetExecutionContext, "repository_def", SimpleNamespace(asset_graph=None))
+    [of_its_own] = publication_assets([KNOWN])
+    assets = {dg.AssetKey(["redis", KNOWN]): of_its_own, other_audiences.key: other_audiences}
+
+    def in_dagster(key: str) -> bool:
+        asked = shop.runs[key]
+        [selected] = asked.asset_selection or []
+        return dg.materialize(
+            [assets.get(selected, confirmations)],
+            instance=shop.instance,
+            resources={"platform": shop.platform},
+            run_config=asked.run_config,
+            partition_key=asked.partition_key,
+        ).success
+
+    shop.instance.add_dynamic_partitions("other_audiences", [NEW])
+    shop.build(**{KNOWN: {"c1"}, NEW: {"c2"}})
+    assert all(in_dagster(key) for key in shop.tick() if not key.startswith("profiles"))
+    assert shop.published() == shop.members
+    instant = shop.build()
+    assert all(in_dagster(key) for key in shop.tick() if key.startswith("confirm:"))
+    assert (shop.as_of(KNOWN), shop.as_of(NEW)) == (instant, instant)
 
 
 def test_confirmations_survive_a_kill_of_the_sensor_or_of_their_run_and_are_not_repeated(shop: Shop) -> None:
