@@ -7,9 +7,12 @@ from types import SimpleNamespace
 
 import dagster as dg
 import pytest
+import yaml
 
 from activation import EmbeddedRedis, NotPublishedError, Reader
+from orchestration import transform
 from orchestration.publishable import no_checks
+from orchestration.settings import load_settings
 from orchestration.stuck_publications import stuck_publications
 from tests.orchestration.audience_shop import Shop, shop_at
 
@@ -227,3 +230,17 @@ def test_a_publication_that_fails_is_tried_for_ever_with_pauses(shop: Shop) -> N
     shop.settle()
     assert shop.published()[KNOWN] == {"c1"}
     assert stuck_publications(shop.platform.state, shop.now) == {}
+
+
+def test_files_that_cannot_be_read_while_somebody_edits_them_stop_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def half_written() -> None:
+        raise yaml.YAMLError("could not find expected ':'")
+
+    settings = load_settings(home=tmp_path)
+    monkeypatch.setattr(transform, "write_exposures", half_written)
+    assert transform.last_good_manifest(settings) == transform.manifest_path()
+    monkeypatch.setattr(transform, "manifest_path", lambda: tmp_path / "none.json")
+    with pytest.raises(yaml.YAMLError):
+        transform.last_good_manifest(settings)
