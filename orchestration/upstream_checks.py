@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import dagster as dg
@@ -13,7 +14,6 @@ class FailedUpstreamChecks:
     """The last evaluations of one Dagster instance."""
 
     instance: dg.DagsterInstance
-    asset_graph: Any
 
     def __call__(self, audience: str) -> Sequence[str]:
         """`table: check` for every check of the audience's inputs, and of itself, whose last evaluation failed as an error."""
@@ -29,6 +29,13 @@ class FailedUpstreamChecks:
             if record.status is AssetCheckExecutionRecordStatus.FAILED and _is_error(record):
                 found.append(f"{'.'.join(check.asset_key.path)}: {check.name}")
         return sorted(found)
+
+    @cached_property
+    def asset_graph(self) -> Any:
+        """Of all assets: a run knows its own alone."""
+        from orchestration.definitions import defs  # which imports the assets that ask
+
+        return defs.resolve_asset_graph()
 
     def _last(self, checks: list[dg.AssetCheckKey]) -> dict[dg.AssetCheckKey, Any]:
         storage = self.instance.event_log_storage
