@@ -118,7 +118,7 @@ def _published(
         raise dg.Failure(
             f"{name} has no registered version {config.version or ''}; materialise control/audience_versions first."
         )
-    checks = FailedUpstreamChecks(context.instance, context.repository_def.asset_graph)
+    checks = FailedUpstreamChecks(context.instance)
     result = publish(
         platform.settings, platform.warehouse, state, version, attempt=config.attempt, failed_checks=checks
     )
