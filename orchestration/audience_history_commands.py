@@ -15,6 +15,7 @@ from orchestration.audience_catalogue import audiences
 from orchestration.audience_explaining import explain_audiences, find_customer, lines
 from orchestration.audience_history import changes_of, find_audience, overlaps_of, stale_because
 from orchestration.resources import Platform, build_platform
+from orchestration.rule_clauses import clauses_of
 from orchestration.transform import prepare_manifest
 
 console = Console(soft_wrap=True, highlight=False)
@@ -73,7 +74,7 @@ def why(
     wanted = audiences(platform.state) if audience is None else [find_audience(platform.state, audience)]
     with platform.warehouse.open_served() as served:
         customer_id = find_customer(served, platform.rules, customer)
-        found = explain_audiences(served, customer_id, wanted)
+        found = explain_audiences(served, customer_id, wanted, clauses=clauses_of(platform.state, served))
         notes = stale_because(served)
     if as_json:
         print_json(asdict(found))
