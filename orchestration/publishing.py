@@ -158,7 +158,9 @@ def publish(
     if publication.status == HELD:
         seen = state_of_things(state, newest_build)
         state.approvals.hold(version.audience, version.version, sentence=publication.held, seen=seen, now=utc_now())
-    elif sighting and publication.status == PUBLISHED:
+    elif publication.status == PUBLISHED:
+        state.approvals.release(version.audience, version.version)
+    if sighting and publication.status == PUBLISHED:
         state.confirmations.record([settled(sighting, expires_after)])
     state.record_publication(version.audience, version.version, attempt, publication.status, publication.sentence)
     return publication

@@ -15,14 +15,17 @@ import pyarrow as pa
 import redis
 
 from activation import EmbeddedRedis, Reader
+from orchestration.collecting import ensure_raw_tables
 from orchestration.confirming import confirm_unchanged
+from orchestration.consent_purposes import PURPOSES
 from orchestration.publishing import publish
 from orchestration.resources import Platform
 from orchestration.settings import load_settings
-from orchestration.warehouse import write_table
+from orchestration.warehouse import create_table, write_table
+from tests.orchestration.gated_shop import TABLES
 
 STARTED_AT = datetime(2026, 3, 1, 12)
-CLOCKS = ("state", "publishing", "sightings", "confirming", "audience_sensor")
+CLOCKS = ("version_records", "publishing", "sightings", "confirming", "audience_sensor")
 META = {"owner": "test", "consent_purpose": "personalisation", "destinations": ["redis"], "guards": {}}
 TEXT = "varchar"
 
@@ -59,7 +62,6 @@ class Shop:
                 "name": name,
                 "description": name,
                 "checksum": {"checksum": f"definition of {name}"},
-                "columns": {"customer_id": {}},
                 "columns": {"customer_id": {}, "entered_because": {}},
                 "meta": {"audience": META | more},
             }
@@ -173,8 +175,13 @@ class Shop:
 def write_build(
     platform: Platform, build_id: str, at: datetime, members: Mapping[str, Iterable[str]], customers: Mapping[str, int]
 ) -> None:
-    """A whole build of these audiences and customers (number of orders by id), as of `at`, when it is completed as well."""
+    """A whole build of these audiences and customers (number of orders by id), as of `at`, when it is completed as well. Everybody
+    consents to everything."""
     with platform.warehouse.writer() as connection, connection.transaction():
+        ensure_raw_tables(connection)
+        for table, columns in TABLES.items():
+            if table != "audiences.profiles":
+                create_table(connection, table, columns)
         for name, ids in members.items():
             rows = [(each, "a reason") for each in sorted(ids)]
             _write(connection, f"audiences.{name}", ("customer_id", "entered_because"), rows)
@@ -182,12 +189,13 @@ def write_build(
         _write(connection, "audiences.profiles", ("customer_id", "orders"), fields)
         nodes = [("email", f"{name}@shop.example", name) for name, _ in fields]
         _write(connection, "identity.nodes", ("identifier_type", "identifier_value", "customer_id"), nodes)
-        _write(connection, "identity.customer_redirects", ("customer_id", "living_customer_id"), [])
-        connection.execute("create schema if not exists control")
+        people = sorted({*customers, *(each for ids in members.values() for each in ids)})
+        consents = {f"has_consent_{each}": pa.array([True] * len(people)) for each in PURPOSES}
+        table = pa.table({"customer_id": pa.array(people, pa.string()), **consents})
+        write_table(connection, "customer_360.customers", table, TABLES["customer_360.customers"])
         connection.execute(
-            "create table if not exists control.builds (build_id varchar, as_of timestamp, completed_at timestamp)"
+            "insert into control.builds (build_id, as_of, completed_at) values (?, ?, ?)", [build_id, at, at]
         )
-        connection.execute("insert into control.builds values (?, ?, ?)", [build_id, at, at])
 
 
 def _write(connection: Any, table: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:

@@ -17,7 +17,8 @@ from activation.fake_destinations.webhook import Webhook
 from activation.syncs.clock import Clock
 from activation.syncs.policy import RetryPolicy
 from orchestration.audience_catalogue import Audience
-from orchestration.automation_runs import Automating, Configured, Ran
+from orchestration.automation_runs import Automating, Ran
+from orchestration.automations_file import Configured
 from orchestration.destinations_file import load_destinations
 from orchestration.memberships import settle_memberships
 from orchestration.resources import Platform
@@ -30,7 +31,7 @@ NAME = "welcome"
 DESTINATIONS = """
 destinations:
   - {{name: hook, type: webhook, purposes: [advertising], url: {url}/hook, secrets: [{{env: WEBHOOK_SECRET}}],
-     allow_private_address: true, rate_per_second: 1000}}
+     allow_private_address: true, rate_per_second: 1000, batch_size: 8}}
   - {{name: team, type: slack, purposes: [advertising], url: {{env: SLACK_WEBHOOK}}, allow_private_address: true}}
 """
 POLICY = RetryPolicy(first_wait_seconds=0.01, longest_wait_seconds=0.01, jitter=lambda: 1.0, unavailable_in_a_row=3)
