@@ -38,7 +38,7 @@ def audience_models(context: dg.AssetExecutionContext, dbt: DbtCliResource, plat
 @dg.asset(
     key=["control", "audience_versions"],
     group_name="activate",
-    deps=[["audiences", name] for name in [PROFILES, *AUDIENCE_NAMES]],
+    deps=[["audiences", name] for name in [PROFILES, *AUDIENCE_NAMES, "memberships"]],
     kinds={"sqlite"},
 )
 @retried_when_transient

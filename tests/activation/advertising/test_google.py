@@ -21,7 +21,7 @@ from activation.fake_destinations.google import (
 from activation.fake_destinations.google import Google as FakeGoogle
 from activation.fake_destinations.vendor import Reply
 from activation.syncs.contract import DestinationMisconfiguredError, DestinationUnavailableError
-from tests.activation.destinations.driven import Driver, StandingClock, members, opened
+from tests.activation.advertising.driven import Driver, StandingClock, members, opened
 
 SECRETS = {"GOOGLE_REFRESH": REFRESH_TOKEN, "GOOGLE_ID": CLIENT_ID, "GOOGLE_SECRET": CLIENT_SECRET}
 ENTRY: dict[str, Any] = {
