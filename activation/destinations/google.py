@@ -216,7 +216,10 @@ class Google:
             and is_about_rows
             and {reason for reason, _ in named.values()} <= _ROW_REASONS
         ):
-            return {row: f"{reason}: {words}" if words else reason for row, (reason, words) in named.items()}
+            return {
+                row: f"{_in_words(reason)}: {words}" if words else _in_words(reason)
+                for row, (reason, words) in named.items()
+            }
         if answer.status in (409, 429) or status in ("ABORTED", "RESOURCE_EXHAUSTED"):
             wait = _retry_delay(error) or answer.retry_after(self._clock.now())
             raise DestinationUnavailableError(f"{name}: Google wants it later ({status}).", wait, may_be_applied=False)
@@ -276,6 +279,11 @@ def _reasons(error: Mapping[str, Any]) -> set[str]:
     told = [*_details(error), *(violation for violation in _violations(error) if isinstance(violation, dict))]
     reasons = {str(entry["reason"]) for entry in told if "reason" in entry}
     return {reason for reason in reasons if re.fullmatch("[A-Z0-9_]{3,80}", reason)}
+
+
+def _in_words(reason: str) -> str:
+    """`INVALID_SHA256_FORMAT` looks like a token, and would be hidden as one."""
+    return reason.replace("_", " ").lower()
 
 
 def _by_row(violations: Any, rows: Sequence[int]) -> dict[int, tuple[str, str]]:
