@@ -46,13 +46,13 @@ class SyncLedger:
 
     def rows(self, keys: Iterable[str]) -> Mapping[str, Row]:
         """See the protocol."""
-        found = {}
+        found: dict[str, Row] = {}
         columns = [sync_records.c[_COLUMN.get(name, name)] for name in _FIELDS]
         with self._engine.connect() as connection:
             for some in _chunks(keys):
                 query = sa.select(*columns).where(self._mine, sync_records.c.record_key.in_(some))
-                for row in connection.execute(query):
-                    found[row[0]] = Row(*row)
+                read: Iterable[Any] = connection.execute(query)
+                found.update((row[0], Row(*row)) for row in read)
         return found
 
     def begin(self, start: RunStart, changed: Sequence[Row], now: datetime) -> int:
@@ -128,14 +128,14 @@ class SyncLedger:
         with self._engine.begin() as connection:
             self._close(connection, run_id, status, words, now)
             columns = [sync_runs.c[name] for name in RunTotals.__dataclass_fields__]
-            row = connection.execute(sa.select(*columns).where(sync_runs.c.run_id == run_id)).one()
+            row: Any = connection.execute(sa.select(*columns).where(sync_runs.c.run_id == run_id)).one()
         return RunTotals(*row)
 
     def pause(self) -> Pause:
         """See the protocol."""
         query = sa.select(sync_pauses.c.not_before, sync_pauses.c.in_a_row, sync_pauses.c.words)
         with self._engine.connect() as connection:
-            row = connection.execute(query.where(sync_pauses.c.destination == self._destination)).first()
+            row: Any = connection.execute(query.where(sync_pauses.c.destination == self._destination)).first()
         return Pause(*row) if row else Pause()
 
     def set_pause(self, pause: Pause) -> None:
@@ -148,7 +148,8 @@ class SyncLedger:
     def close_killed(self, connection: sa.Connection, now: datetime) -> None:
         """One run of a sync at a time: one that is still running was killed, and nobody touched its rows since."""
         running = sa.select(sync_runs.c.run_id).where(sync_runs.c.sync == self.sync, sync_runs.c.status == "running")
-        for run_id in connection.scalars(running).all():
+        run_ids: list[str] = list(connection.scalars(running))
+        for run_id in run_ids:
             self._close(connection, run_id, "killed", KILLED, now)
 
     # ---- inside a transaction -----------------------------------------------------------------------------------

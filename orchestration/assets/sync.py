@@ -39,10 +39,9 @@ def destination_syncs(context: dg.AssetExecutionContext, platform: dg.ResourcePa
         (context.log.warning if report.status == "failed" else context.log.info)(told)
         if report.status == "failed":
             failed.append(told)
-    yield dg.AssetMaterialization(DESTINATIONS, metadata=_metadata(platform, reports), partition=context.partition_key)
     if failed:
         raise dg.Failure(" ".join(failed), metadata=_metadata(platform, reports))
-    yield dg.Output(None)
+    yield dg.MaterializeResult(metadata=_metadata(platform, reports))
 
 
 def _metadata(platform: Platform, reports: list[Report]) -> dict[str, dg.MetadataValue]:
