@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from activation.fake_destinations.vendor import Reply
 from activation.syncs.clock import Clock
 from activation.syncs.contract import Destination
-from activation.syncs.engine import Report, run
+from activation.syncs.engine import Report, ask, run
 from activation.syncs.fingerprints import Fingerprints
 from activation.syncs.ledger import RunStart
 from activation.syncs.sending import Job
@@ -71,7 +71,7 @@ def synced(request: pytest.FixtureRequest, tmp_path: Path) -> Synced:
 
 def test_whom_a_member_can_be_found_by_is_in_and_nobody_else(synced: Synced) -> None:
     chance = random.Random(synced.kind)
-    for _ in range(12):
+    for _ in range(6):
         audience = customers(chance)
         synced.vendor.faults = [chance.choice([None, None, "lost", Reply(503, b""), "cut"]) for _ in range(4)]
         synced.run_until_done(*audience)
@@ -140,3 +140,14 @@ def test_a_row_that_google_refuses_is_listed_with_its_words(tmp_path: Path) -> N
     assert synced.run(ADA, BO).totals.refused == 1
     (problem,) = State(synced.url).syncs.problems(synced.sync, limit=10)
     assert problem["words"] == "invalid sha256 format: The SHA256 encoded value is malformed."
+
+
+def test_google_can_be_asked_without_anything_being_changed(synced: Synced) -> None:
+    with synced.adapter() as made:
+        (record,) = made.records(members(ADA))
+        synced.vendor.unusable = set(record.payload["identifiers"].values())
+        ledger = State(synced.url).syncs.ledger(synced.sync)
+        said = ask(Job(synced.sync, ledger, made, Fingerprints("salt", synced.sync), "code", 0.0), members(ADA, BO))
+    refused = "invalid sha256 format: The SHA256 encoded value is malformed."
+    assert said == ({"accepted": 1, refused: 1} if synced.kind == "google" else None)
+    assert synced.people == set() and synced.run(BO).totals.accepted == 1
