@@ -17,6 +17,8 @@ from orchestration.state_tables import metadata
 
 OPEN, WAITING, TOLD, CANCELLED = "open", "waiting", "told", "cancelled"
 """waiting: for a coupon of an empty pool."""
+PERHAPS_TOLD = "perhaps told"
+"""Ends the reason of an occurrence that was cancelled after an attempt whose outcome nobody knows; a cool-down counts it."""
 ROWS_AT_ONCE = 1_000
 
 # One row per automation that was ever active: the last change of membership that it has dealt with.
@@ -139,10 +141,12 @@ class AutomationRecords:
             return [Occurrence(**row) for row in connection.execute(query.limit(limit)).mappings()]
 
     def since(self, automation: str, earliest: datetime) -> list[tuple[str, int, datetime]]:
-        """(customer id, occurrence, when) of everything after `earliest` that was not cancelled: what a cool-down counts."""
+        """(customer id, occurrence, when) of everything after `earliest` that was, is or may have been told: what a cool-down counts."""
         table = automation_occurrences
         query = sa.select(table.c.customer_id, table.c.occurrence, table.c.changed_at).where(
-            table.c.automation == automation, table.c.status != CANCELLED, table.c.changed_at > earliest
+            table.c.automation == automation,
+            (table.c.status != CANCELLED) | table.c.reason.like(f"%{PERHAPS_TOLD}"),
+            table.c.changed_at > earliest,
         )
         with self._engine.connect() as connection:
             return [(row[0], row[1], row[2]) for row in connection.execute(query)]

@@ -13,6 +13,7 @@ from rich.table import Table
 from ingestion.file_errors import FileError
 from ingestion.mappings import load_mapping
 from orchestration.audience_commands import audiences
+from orchestration.automation_commands import automation
 from orchestration.collecting import land_file
 from orchestration.consent_sweep import sweep_refusals
 from orchestration.crm_commands import crm
@@ -42,6 +43,7 @@ app.add_typer(identity, name="identity", help="Decisions that were made; what ot
 app.add_typer(audiences, name="audience", help="Look at published audiences, roll one back.")
 app.add_typer(crm, name="crm", help="Contacts of HubSpot, Salesforce or another CRM, pulled into the inbox.")
 app.add_typer(sync, name="sync", help="Audiences at destinations.yml's destinations: send, look at, try again.")
+app.add_typer(automation, name="automation", help="What happens when somebody enters or leaves an audience.")
 app.add_typer(serve, name="serve", help="One service in this process: collector, normaliser, API or demo shop.")
 app.add_typer(models, name="model", help="Look at trained models, compare them, choose the champion.")
 

@@ -88,6 +88,11 @@ class Settings(BaseSettings):
         return self.home / "destinations.yml"
 
     @cached_property
+    def automations_file(self) -> Path:
+        """What happens when somebody enters or leaves an audience (docs/automations.md); without it nothing does."""
+        return self.home / "automations.yml"
+
+    @cached_property
     def exports(self) -> Path:
         """Files that exports write, in a folder by destination."""
         return self.home / "exports"

@@ -66,9 +66,9 @@ class SyncBooks:
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
 
-    def ledger(self, sync: str) -> SyncLedger:
-        """The ledger of one sync."""
-        return SyncLedger(self._engine, sync, sync.partition(".")[0])
+    def ledger(self, sync: str, destination: str | None = None) -> SyncLedger:
+        """The ledger of one sync; `destination` where its name does not begin with it."""
+        return SyncLedger(self._engine, sync, destination or sync.partition(".")[0])
 
     @contextmanager
     def alone(self, destination: str) -> Iterator[bool]:

@@ -12,6 +12,7 @@ PROCESSES.set_forkserver_preload(
         "dbt.cli.main",
         "dbt.adapters.duckdb.impl",
         "tests.activation.killed_publishers",
+        "tests.orchestration.automated_shop",
         "tests.orchestration.model_shop",
         "tests.orchestration.sync_sink",
     ]

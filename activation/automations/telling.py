@@ -6,13 +6,18 @@ same key of idempotency, told with the newest values, and what was told once is 
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
 
+from activation.automations.definitions import Automation
+from activation.destinations.messages import filled
+from activation.destinations.values import json_value
 from activation.syncs.contract import Change, Destination, Outcome, Record
 from activation.syncs.redaction import redacted
 
+EVENT_TYPE = "automation.event"
 TOLD_BEFORE = "an automation tells nothing twice"
 
 
@@ -27,6 +32,37 @@ class Content:
 def occurrence_key(customer_id: str, occurrence: int) -> str:
     """What the ledger calls an occurrence."""
     return f"{customer_id}.{occurrence}"
+
+
+def content_of(
+    automation: Automation,
+    customer_id: str,
+    occurrence: int,
+    *,
+    changed_at: datetime,
+    coupon: str | None,
+    values: Mapping[str, Any],
+) -> Content:
+    """What an occurrence says: to a channel the values of its template's placeholders, to a webhook what happened and its columns."""
+    told = {column: json_value(values.get(column)) for column in automation.columns}
+    own = {"audience": automation.audience, "customer_id": customer_id} | ({"coupon": coupon} if coupon else {})
+    happened = {
+        "automation": automation.name,
+        "event": automation.when,
+        "occurred_at": json_value(changed_at),
+        "occurrence": occurrence_key(customer_id, occurrence),
+    }
+    said = {"message": filled(automation.message, {**told, **own}, str)} if automation.message else {}
+    return Content(customer_id, {**told, **own, **happened, **said})
+
+
+def prepared(destination: Any, automation: Automation) -> Any:
+    """A destination's adapter that posts the automation's message, or says that it is an event."""
+    if hasattr(destination, "message"):
+        destination.message = automation.message
+    else:
+        destination.event_type = EVENT_TYPE
+    return destination
 
 
 class Telling:

@@ -35,26 +35,27 @@ class DiscordConfig(MessageConfig):
     rate_per_second: Annotated[float, Field(gt=0, le=2.5)] = 2.0
 
 
-def open_discord(config: DiscordConfig, tools: Tools, message: str | None = None) -> "Discord":
-    """The adapter; with `message`, the template of one message a change. Raises DestinationMisconfiguredError without a usable URL."""
+def open_discord(config: DiscordConfig, tools: Tools) -> "Discord":
+    """The adapter. Raises DestinationMisconfiguredError without a usable URL."""
     client = tools.client_for(tools.secret(config.url.env))
-    return Discord(config, client, audience=tools.audience, clock=tools.clock, message=message)
+    return Discord(config, client, audience=tools.audience, clock=tools.clock)
 
 
 class Discord:
     """The adapter; see the module. Discord knows no key of idempotency: what it took without telling is posted again."""
 
-    def __init__(
-        self, config: DiscordConfig, client: httpx.Client, *, audience: str, clock: Clock, message: str | None
-    ) -> None:
+    message: str | None = None
+    """The template of one message for each change; without it all changes of a batch are one summary."""
+
+    def __init__(self, config: DiscordConfig, client: httpx.Client, *, audience: str, clock: Clock) -> None:
         self._config, self._client, self._clock = config, client, clock
-        self._audience, self._message = audience, message
+        self._audience = audience
         self._free_at = 0.0
 
     @property
     def batch_size(self) -> int:
         """One message is one request."""
-        return 1 if self._message is not None else CHANGES_IN_A_SUMMARY
+        return 1 if self.message is not None else CHANGES_IN_A_SUMMARY
 
     def records(self, members: pa.Table) -> Iterator[Record]:
         """One record per customer that says nothing but that they are in."""
@@ -63,7 +64,7 @@ class Discord:
 
     def send(self, changes: Sequence[Change]) -> Sequence[Outcome]:
         """See the contract."""
-        return posted(changes, self._audience, self._message, self._fill, self._post)
+        return posted(changes, self._audience, self.message, self._fill, self._post)
 
     def _fill(self, template: str, change: Change) -> str:
         return filled(template, change.payload, discord_text)

@@ -28,25 +28,26 @@ class SlackConfig(MessageConfig):
     rate_per_second: Annotated[float, Field(gt=0, le=1)] = 1.0
 
 
-def open_slack(config: SlackConfig, tools: Tools, message: str | None = None) -> "Slack":
-    """The adapter; with `message`, the template of one message a change. Raises DestinationMisconfiguredError without a usable URL."""
+def open_slack(config: SlackConfig, tools: Tools) -> "Slack":
+    """The adapter. Raises DestinationMisconfiguredError without a usable URL."""
     client = tools.client_for(tools.secret(config.url.env))
-    return Slack(config, client, audience=tools.audience, clock=tools.clock, message=message)
+    return Slack(config, client, audience=tools.audience, clock=tools.clock)
 
 
 class Slack:
     """The adapter; see the module. Slack knows no key of idempotency: what it took without telling is posted again."""
 
-    def __init__(
-        self, config: SlackConfig, client: httpx.Client, *, audience: str, clock: Clock, message: str | None
-    ) -> None:
+    message: str | None = None
+    """The template of one message for each change; without it all changes of a batch are one summary."""
+
+    def __init__(self, config: SlackConfig, client: httpx.Client, *, audience: str, clock: Clock) -> None:
         self._config, self._client, self._clock = config, client, clock
-        self._audience, self._message = audience, message
+        self._audience = audience
 
     @property
     def batch_size(self) -> int:
         """One message is one request."""
-        return 1 if self._message is not None else CHANGES_IN_A_SUMMARY
+        return 1 if self.message is not None else CHANGES_IN_A_SUMMARY
 
     def records(self, members: pa.Table) -> Iterator[Record]:
         """One record per customer that says nothing but that they are in."""
@@ -55,7 +56,7 @@ class Slack:
 
     def send(self, changes: Sequence[Change]) -> Sequence[Outcome]:
         """See the contract."""
-        return posted(changes, self._audience, self._message, self._fill, self._post)
+        return posted(changes, self._audience, self.message, self._fill, self._post)
 
     def _fill(self, template: str, change: Change) -> str:
         return filled(slack_text(template), change.payload, slack_text)

@@ -71,7 +71,9 @@ def signatures(keys: Iterable[bytes], message_id: str, timestamp: int, body: byt
 
 
 class Webhook:
-    """The adapter; see the module."""
+    """The adapter; see the module. `event_type` is the `type` of what it posts."""
+
+    event_type = "audience.changes"
 
     def __init__(
         self, config: WebhookConfig, client: httpx.Client, keys: Sequence[bytes], *, audience: str, clock: Clock
@@ -111,7 +113,7 @@ class Webhook:
     def _post(self, changes: Sequence[Change]) -> Answer:
         timestamp = int(self._clock.now())
         content = {
-            "type": "audience.changes",
+            "type": self.event_type,
             "destination": self._config.name,
             "audience": self._audience,
             "changes": [_told(change) for change in changes],

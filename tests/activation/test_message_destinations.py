@@ -11,9 +11,7 @@ from hypothesis import strategies as st
 
 from activation.destinations import KINDS, Tools
 from activation.destinations.discord import Discord as DiscordAdapter
-from activation.destinations.discord import DiscordConfig, open_discord
 from activation.destinations.messages import cut, discord_text, filled, placeholders, slack_text
-from activation.destinations.slack import SlackConfig, open_slack
 from activation.fake_destinations import discord, slack
 from activation.syncs.clock import Clock
 from activation.syncs.contract import Change, DestinationMisconfiguredError, DestinationUnavailableError
@@ -38,10 +36,9 @@ def _channel(kind: str, message: str | None = None) -> Iterator[tuple[Any, Any]]
             folder=None,  # type: ignore[arg-type]
             clock=Clock(vendor.clock.now, vendor.clock.sleep),
         )
-        if kind == "slack":
-            yield vendor, open_slack(SlackConfig(**settings), tools, message)
-        else:
-            yield vendor, open_discord(DiscordConfig(**settings), tools, message)
+        adapter = KINDS[kind].open(KINDS[kind].config_model(**settings), tools)
+        adapter.message = message  # type: ignore[union-attr]
+        yield vendor, adapter
 
 
 def _told(**payload: Any) -> Change:
