@@ -16,7 +16,9 @@ from orchestration.sync_tables import IS_OPEN, sync_attempts, sync_pauses, sync_
 
 ROWS_AT_ONCE = 5_000
 READ_AT_ONCE = 100_000
+WRITTEN_AT_ONCE = 50_000
 ATTEMPTS_KEPT = timedelta(days=30)
+RUNS_KEPT = timedelta(days=365)
 KILLED = "The process of this run was killed."
 STANDING = pa.schema([("record_key", pa.string()), ("customer_id", pa.string()), ("source", pa.int64())])
 _FIELDS = tuple(Row.__dataclass_fields__)
@@ -59,7 +61,14 @@ class SyncLedger:
         """See the protocol."""
         with self._engine.begin() as connection:
             self.close_killed(connection, now)
-            self._write(connection, changed, now)
+        # each row stands for itself: a process that dies in between has planned the others for nothing. In one piece a million of them
+        # would keep every other writer of a SQLite out for longer than those wait
+        *whole, last = [changed[at : at + WRITTEN_AT_ONCE] for at in range(0, len(changed), WRITTEN_AT_ONCE)] or [()]
+        for some in whole:
+            with self._engine.begin() as connection:
+                self._write(connection, some, now)
+        with self._engine.begin() as connection:
+            self._write(connection, last, now)
             open_rows = self._open(connection)
             run = {
                 **dict.fromkeys(RunTotals.__dataclass_fields__, 0), "run_id": start.run_id, "sync": self.sync, "kind": start.kind,
@@ -69,6 +78,8 @@ class SyncLedger:
             connection.execute(sync_runs.insert().values(run))
             old = (sync_attempts.c.sync == self.sync) & (sync_attempts.c.at < now - ATTEMPTS_KEPT)
             connection.execute(sync_attempts.delete().where(old))
+            long_over = (sync_runs.c.sync == self.sync) & (sync_runs.c.ended_at < now - RUNS_KEPT)
+            connection.execute(sync_runs.delete().where(long_over))
         return open_rows
 
     def open_keys(self, now: datetime, operation: Operation) -> list[str]:

@@ -40,10 +40,11 @@ def viewed(message_id: str, day: int, cookie: str) -> dict[str, object]:
     return event(message_id, day, "track", event="Product Viewed", anonymousId=cookie, properties=properties)
 
 
+CONSENT = {"consent": {"categoryPreferences": {"Personalisation": True}}}
 APART = [
-    event("a1", 1, anonymousId="cookie-a", traits={"phone": "+491711111111"}),
+    event("a1", 1, anonymousId="cookie-a", traits={"phone": "+491711111111"}, context=CONSENT),
     sold("a2", 2, "cookie-a", 100),
-    event("b1", 3, anonymousId="cookie-b", traits={"phone": "+491722222222"}),
+    event("b1", 3, anonymousId="cookie-b", traits={"phone": "+491722222222"}, context=CONSENT),
     viewed("b2", 4, "cookie-b"),
     viewed("b3", 4, "cookie-b"),
     viewed("b4", 4, "cookie-b"),

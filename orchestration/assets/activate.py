@@ -13,6 +13,7 @@ from orchestration.holdout_assignments import assign_holdouts
 from orchestration.publishing import PROFILES, online_store, publish, register_changes
 from orchestration.resources import Platform
 from orchestration.retrying import retried_when_transient
+from orchestration.sync_copies import copy_syncs
 from orchestration.transform import AUDIENCES, audience_definitions, manifest_path, read_manifest
 from orchestration.upstream_checks import FailedUpstreamChecks
 
@@ -37,7 +38,7 @@ def audience_models(context: dg.AssetExecutionContext, dbt: DbtCliResource, plat
 @dg.asset(
     key=["control", "audience_versions"],
     group_name="activate",
-    deps=[["audiences", name] for name in [PROFILES, *AUDIENCE_NAMES]],
+    deps=[["audiences", name] for name in [PROFILES, *AUDIENCE_NAMES, "memberships"]],
     kinds={"sqlite"},
 )
 @retried_when_transient
@@ -46,6 +47,7 @@ def audience_versions(context: dg.AssetExecutionContext, platform: dg.ResourcePa
     with platform.warehouse.writer() as connection:
         sweep_before_whole(platform, connection)
         assign_holdouts(connection, platform.state)
+        copy_syncs(connection, platform)
         mark_build_whole(connection, context.run.run_id)
     registered = register_changes(platform.warehouse, platform.state)
     changed = {version.audience: f"v{version.version}: {version.member_count:,}" for version in registered}

@@ -2,7 +2,7 @@
 evaluated in process, and its runs are started, or killed, by the test."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -11,6 +11,7 @@ from typing import Any
 from unittest.mock import patch
 
 import dagster as dg
+import pyarrow as pa
 import redis
 
 from activation import EmbeddedRedis, Reader
@@ -58,6 +59,7 @@ class Shop:
                 "name": name,
                 "description": name,
                 "checksum": {"checksum": f"definition of {name}"},
+                "columns": {"customer_id": {}, "entered_because": {}},
                 "meta": {"audience": META | more},
             }
             for name, more in meta.items()
@@ -70,22 +72,7 @@ class Shop:
         self.builds += 1
         self.now += timedelta(minutes=1)
         self.built_at = self.now
-        with self.platform.warehouse.writer() as connection, connection.transaction():
-            for name, ids in self.members.items():
-                rows = [(each, "a reason") for each in sorted(ids)]
-                _write(connection, f"audiences.{name}", ("customer_id", "entered_because"), rows)
-            customers = [(name, str(orders)) for name, orders in sorted(self.customers.items())]
-            _write(connection, "audiences.profiles", ("customer_id", "orders"), customers)
-            nodes = [("email", f"{name}@shop.example", name) for name, _ in customers]
-            _write(connection, "identity.nodes", ("identifier_type", "identifier_value", "customer_id"), nodes)
-            _write(connection, "identity.customer_redirects", ("customer_id", "living_customer_id"), [])
-            connection.execute("create schema if not exists control")
-            connection.execute(
-                "create table if not exists control.builds (build_id varchar, as_of timestamp, completed_at timestamp)"
-            )
-            connection.execute(
-                "insert into control.builds values (?, ?, ?)", [f"build-{self.builds}", self.now, self.now]
-            )
+        write_build(self.platform, f"build-{self.builds}", self.now, self.members, self.customers)
         return self.now
 
     def later(self, **time: int) -> None:
@@ -100,7 +87,8 @@ class Shop:
             dg.build_sensor_context(
                 instance=self.instance, cursor=self.cursor, resources={"platform": self.platform}
             ) as context,
-            patch("orchestration.audience_sensor.runs_going_on", self._going_on),
+            patch("orchestration.audience_sensor.runs_going_on", self._confirming),
+            patch("orchestration.audience_sensor.goes_on", self._goes_on),
         ):
             result = audience_changed(context)
         return result if isinstance(result, dg.SensorResult) else dg.SensorResult(cursor=self.cursor)
@@ -173,19 +161,35 @@ class Shop:
         assert found.age is not None
         return self.now - found.age
 
-    def _going_on(self, _instance: object, _jobs: object) -> list[Any]:
-        return [_Run(str(self.runs[key].job_name), self.runs[key].tags) for key in self.going_on]
+    def _confirming(self, _instance: object, _jobs: object) -> list[str]:
+        return [key for key in self.going_on if key.startswith("confirm:")]
+
+    def _goes_on(self, _instance: object, tags: Mapping[str, str]) -> bool | None:
+        found = [key for key, request in self.runs.items() if tags.items() <= request.tags.items()]
+        return found[-1] in self.going_on if found else None
 
 
-@dataclass(frozen=True)
-class _Run:
-    job_name: str
-    tags: Mapping[str, str]
+def write_build(
+    platform: Platform, build_id: str, at: datetime, members: Mapping[str, Iterable[str]], customers: Mapping[str, int]
+) -> None:
+    """A whole build of these audiences and customers (number of orders by id), as of `at`, when it is completed as well."""
+    with platform.warehouse.writer() as connection, connection.transaction():
+        for name, ids in members.items():
+            rows = [(each, "a reason") for each in sorted(ids)]
+            _write(connection, f"audiences.{name}", ("customer_id", "entered_because"), rows)
+        fields = [(name, str(orders)) for name, orders in sorted(customers.items())]
+        _write(connection, "audiences.profiles", ("customer_id", "orders"), fields)
+        nodes = [("email", f"{name}@shop.example", name) for name, _ in fields]
+        _write(connection, "identity.nodes", ("identifier_type", "identifier_value", "customer_id"), nodes)
+        _write(connection, "identity.customer_redirects", ("customer_id", "living_customer_id"), [])
+        connection.execute("create schema if not exists control")
+        connection.execute(
+            "create table if not exists control.builds (build_id varchar, as_of timestamp, completed_at timestamp)"
+        )
+        connection.execute("insert into control.builds values (?, ?, ?)", [build_id, at, at])
 
 
 def _write(connection: Any, table: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-    import pyarrow as pa
-
     values = {name: pa.array([row[at] for row in rows], pa.string()) for at, name in enumerate(columns)}
     write_table(connection, table, pa.table(values), dict.fromkeys(columns, TEXT))
 

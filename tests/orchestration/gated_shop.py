@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from orchestration import audience_catalogue
@@ -25,7 +26,13 @@ TABLES: Mapping[str, Mapping[str, str]] = {
     "control.builds": BUILDS,
     "control.current_run": CURRENT_RUN,
     "customer_360.customers": {"customer_id": "varchar", **{f"has_consent_{each}": "boolean" for each in PURPOSES}},
-    "customer_360.orders": {"customer_id": "varchar", "ordered_at": "timestamp", "net_amount": "decimal(18,4)"},
+    "customer_360.orders": {
+        "order_key": "varchar",
+        "customer_id": "varchar",
+        "ordered_at": "timestamp",
+        "net_amount": "decimal(18,4)",
+    },
+    "customer_360.refunds": {"order_key": "varchar", "net_amount": "decimal(18,4)"},
     "identity.memberships": {
         "identifier_type": "varchar",
         "identifier_value": "varchar",
@@ -40,6 +47,7 @@ TABLES: Mapping[str, Mapping[str, str]] = {
     "staging.stg_events": {"landed_seq": "bigint", "known_at": "timestamp"},
     "audiences.profiles": {"customer_id": "varchar", "order_count": "bigint"},
 }
+MEMBERS = {"customer_id": "varchar", "entered_because": "varchar"}
 ALL = dict.fromkeys(PURPOSES, True)
 
 
@@ -52,7 +60,7 @@ class Shop:
     members: dict[str, list[str]] = field(default_factory=dict)
     redirects: dict[str, str] = field(default_factory=dict)
     definitions: dict[str, AudienceDefinition] = field(default_factory=dict)
-    orders: list[tuple[str, datetime, float]] = field(default_factory=list)
+    orders: list[tuple[str, str, datetime, float]] = field(default_factory=list)
     as_of: datetime = AS_OF
     numbers: Iterable[int] = field(default_factory=itertools.count)
 
@@ -99,7 +107,7 @@ class Shop:
         _insert(connection, "customer_360.orders", self.orders)
         _insert(connection, "staging.stg_events", [(0, self.as_of - timedelta(hours=2))])
         for name, members in self.members.items():
-            create_table(connection, f"audiences.{name}", {"customer_id": "varchar", "entered_because": "varchar"})
+            create_table(connection, f"audiences.{name}", MEMBERS)
             connection.execute(f"delete from audiences.{name}")
             rows = [(one, "in") for one in dict.fromkeys(living.get(one, one) for one in members)]
             _insert(connection, f"audiences.{name}", rows)
@@ -143,9 +151,9 @@ def opened_shop(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> Shop:
 
 
 def _insert(connection: Connection, target: str, rows: list[tuple[Any, ...]]) -> None:
-    for first in range(0, len(rows), 500):
-        part = rows[first : first + 500]
-        columns = target.partition("(")[2].rstrip(")")
-        into = f"{target.partition(' ')[0]} ({columns})" if columns else target
-        marks = ", ".join(f"({', '.join('?' * len(part[0]))})" for _ in part)
-        connection.execute(f"insert into {into} values {marks}", [value for row in part for value in row])
+    """Rows into `schema.table`, or into the columns that stand behind its name."""
+    table, _, given = target.partition(" ")
+    names = [name.strip() for name in given.strip("()").split(",")] if given else list(TABLES.get(table, MEMBERS))
+    if rows:
+        columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+        connection.append(table, pa.table(columns))
