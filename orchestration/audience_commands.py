@@ -15,6 +15,7 @@ from orchestration.audience_catalogue import Audience
 from orchestration.audience_catalogue import audiences as catalogue
 from orchestration.audience_history import Summary, current_sizes, newest_sizes, overlaps_of, summaries
 from orchestration.audience_history_commands import COMMANDS, AsJson, print_json, say
+from orchestration.audience_standing import standing_of
 from orchestration.errors import NothingServedError
 from orchestration.publishing import online_store
 from orchestration.resources import Platform, build_platform
@@ -42,7 +43,7 @@ def list_(as_json: AsJson = False) -> None:
     width = max((len(each.audience) for each in found), default=0)
     for each in found:
         members = "not counted" if each.members is None else f"{each.members:,} members"
-        say(f"{each.audience:<{width}}  {members:>16}  {each.version_sentence(utc_now())}")
+        say(f"{each.audience:<{width}}  {members:>16}  {each.standing.sentence(utc_now())}")
         say(
             f"{'':<{width}}  {each.kind} of {each.owner}, for {each.consent_purpose}, to {', '.join(each.destinations) or 'nowhere'}"
         )
@@ -72,6 +73,7 @@ def _show_definition(platform: Platform, defined: Audience) -> None:
     said = {"kind": defined.kind, "description": defined.description, **defined.meta}
     for field, value in said.items():
         say(f"{field:<18}{', '.join(map(str, value)) if isinstance(value, list) else value}")
+    say(f"{'standing':<18}{standing_of(platform.state, defined.name).sentence(utc_now())}")
     with suppress(NothingServedError), platform.warehouse.open_served() as served:
         sizes = current_sizes(served)
         if sizes is not None:

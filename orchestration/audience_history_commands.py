@@ -14,7 +14,9 @@ from rich.text import Text
 from orchestration.audience_catalogue import audiences
 from orchestration.audience_explaining import explain_audiences, find_customer, lines
 from orchestration.audience_history import changes_of, find_audience, overlaps_of, stale_because
+from orchestration.audience_standing import clauses_of, gate_of, standing_of
 from orchestration.resources import Platform, build_platform
+from orchestration.state import utc_now
 from orchestration.transform import prepare_manifest
 
 console = Console(soft_wrap=True, highlight=False)
@@ -73,7 +75,14 @@ def why(
     wanted = audiences(platform.state) if audience is None else [find_audience(platform.state, audience)]
     with platform.warehouse.open_served() as served:
         customer_id = find_customer(served, platform.rules, customer)
-        found = explain_audiences(served, customer_id, wanted)
+        found = explain_audiences(
+            served,
+            customer_id,
+            wanted,
+            withheld=gate_of(served, platform.state),
+            publication=lambda each: standing_of(platform.state, each.name).sentence(utc_now()),
+            clauses=clauses_of(served, platform.state),
+        )
         notes = stale_because(served)
     if as_json:
         print_json(asdict(found))

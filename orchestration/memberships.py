@@ -26,6 +26,7 @@ RULE, MERGED, SPLIT, WITHDRAWN, GONE = "rule", "merged", "split", "withdrawn", "
 
 NO_LONGER = "no longer matches"
 """What is known of leaving where nobody can say which clause fails: an audience in SQL."""
+MOST_EXPLAINED = 20_000
 
 ExplainLeaving = Callable[[Connection, Audience, Sequence[str]], dict[str, str]]
 """The clauses that fail now, by customer, of some customers who left a rule audience."""
@@ -165,10 +166,15 @@ def _diff(connection: Connection, as_of: datetime, change_seq: int) -> tuple[dic
 
 
 def _explain(connection: Connection, built: Sequence[Audience], explain_leaving: ExplainLeaving | None) -> None:
-    """Put the clauses that fail now in place of the plain reason, for those who left a rule audience by its rule."""
+    """Put the clauses that fail now in place of the plain reason, for those who left a rule audience by its rule.
+
+    Of a rule that more than MOST_EXPLAINED left at once, the others keep the plain reason: explaining asks the rule again.
+    """
     query = "select customer_id from settling_left where audience = ? and left_because = ? order by customer_id"
     for audience in built if explain_leaving else ():
-        left = [row[0] for row in connection.rows(query, [audience.name, NO_LONGER])] if audience.kind == "rule" else []
+        if audience.kind != "rule":
+            continue
+        left = [row[0] for row in connection.rows(f"{query} limit {MOST_EXPLAINED}", [audience.name, NO_LONGER])]
         if not left or explain_leaving is None:
             continue
         reasons = explain_leaving(connection, audience, left)

@@ -7,7 +7,7 @@ import pytest
 from activation.fake_destinations.hubspot import TOKEN, HubSpot
 from activation.fake_destinations.vendor import Reply
 from activation.syncs.contract import DestinationMisconfiguredError, DestinationUnavailableError
-from tests.activation.opened_destinations import members, opened, removals, statuses, upserts
+from tests.activation.destinations import members, opened, removals, statuses, upserts
 from tests.fakes.vendor import FakeClock
 
 SETTINGS = {"type": "hubspot", "token": {"env": "TOKEN"}, "membership": "weft_member", "fields": {"city": "city"}}

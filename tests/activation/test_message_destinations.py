@@ -15,7 +15,7 @@ from activation.destinations.messages import cut, discord_text, filled, placehol
 from activation.fake_destinations import discord, slack
 from activation.syncs.clock import Clock
 from activation.syncs.contract import Change, DestinationMisconfiguredError, DestinationUnavailableError
-from tests.activation.opened_destinations import AUDIENCE, members, opened, removals, statuses, upserts
+from tests.activation.destinations import AUDIENCE, members, opened, removals, statuses, upserts
 from tests.fakes.vendor import FakeClock
 
 NASTY = "<!channel> @everyone <@123> <#42> **bold** `code` ||x|| <https://evil.example|click> # head\n> quote {city}"

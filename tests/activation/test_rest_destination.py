@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from activation.destinations.rest import RestConfig
 from activation.fake_destinations.rest import TOKEN, Rest
 from activation.syncs.contract import DestinationMisconfiguredError, DestinationUnavailableError
-from tests.activation.opened_destinations import members, opened, removals, statuses, upserts
+from tests.activation.destinations import members, opened, removals, statuses, upserts
 from tests.fakes.vendor import FakeClock
 
 ONE: dict[str, Any] = {

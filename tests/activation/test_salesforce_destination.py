@@ -6,7 +6,7 @@ import pytest
 
 from activation.fake_destinations.salesforce import CLIENT_ID, REFRESH_TOKEN, SECRET, Salesforce
 from activation.syncs.contract import DestinationMisconfiguredError, DestinationUnavailableError
-from tests.activation.opened_destinations import members, opened, removals, statuses, upserts
+from tests.activation.destinations import members, opened, removals, statuses, upserts
 from tests.fakes.vendor import FakeClock
 
 SETTINGS = {

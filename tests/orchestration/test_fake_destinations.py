@@ -21,7 +21,7 @@ from activation.syncs.clock import Clock
 from activation.syncs.contract import DestinationUnavailableError
 from orchestration.cli import app
 from orchestration.errors import DestinationError
-from tests.activation.opened_destinations import members, statuses, upserts
+from tests.activation.destinations import members, statuses, upserts
 from tests.fakes.vendor import FakeClock
 
 PEOPLE = {
