@@ -24,9 +24,9 @@ from tests.activation.killed_publishers import (
 from tests.activation.publications import current_members, hash_of
 
 SHAPES = {
-    "in place": Shape(steady=2_500, changing=500),
-    "copied": Shape(steady=2_500, changing=500, most_in_place=0),
-    "whole": Shape(steady=200, changing=1_000),
+    "in place": Shape(steady=600, changing=200),
+    "copied": Shape(steady=600, changing=200, most_in_place=0),
+    "whole": Shape(steady=100, changing=500),
 }
 LARGE = {
     "in place": Shape(steady=96_000, changing=4_000),

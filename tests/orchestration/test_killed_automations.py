@@ -21,13 +21,13 @@ POINTS = (
 MOST_RUNS = 120
 
 
-def _deliver(shop: Fans, home: Path, more: dict[str, Any], *, crashes: list[str | None]) -> int:
+def _deliver(shop: Fans, home: Path, more: dict[str, Any], *, crashes: list[str | None], kind: str) -> int:
     """Processes one after the other, each with its place to die, until one says that nothing is left; how many died."""
     variables = {name: os.environ[name] for name in ("WEBHOOK_SECRET", "SLACK_WEBHOOK")}
     killed = 0
     for _ in range(MOST_RUNS):
         crash_at = crashes.pop(0) if crashes else None
-        arguments = (home, variables, more, crash_at, time.time())
+        arguments = (home, variables, more, crash_at, time.time(), kind)
         process = PROCESSES.Process(target=run_once, args=arguments)
         process.start()
         process.join(60)
@@ -57,9 +57,9 @@ def _trial(
             inside += [f"w{wave}c{number}" for number in range(people)]
             shop.build(*inside)
             crashes: list[str | None] = [f"{point}:1" for point in POINTS]
-            if faults:
+            if faults:  # in any order
                 crashes = chance.sample([*crashes, None, None], k=len(crashes))
-            killed += _deliver(shop, home, more, crashes=crashes)
+            killed += _deliver(shop, home, more, crashes=crashes, kind=kind)
         given = codes(vendor)
         assert set(given) == set(inside)
         assert len(set(given.values())) == len(inside)
@@ -84,3 +84,11 @@ def test_killed_again_and_again_with_faults_everybody_is_told_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
     assert _trial(tmp_path, monkeypatch, waves=4, people=200, faults=0.3, seed=seed) >= 20
+
+
+@pytest.mark.nightly
+def test_an_automation_that_moves_its_cursor_first_is_found_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(AssertionError):
+        _trial(tmp_path, monkeypatch, waves=1, people=20, faults=0.0, seed=1, kind="cursor first")
