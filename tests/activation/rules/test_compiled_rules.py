@@ -54,7 +54,7 @@ def agree(connection: Connection, population: dict[str, list[dict[str, Any]]], r
 
 
 @settings(
-    max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 @given(population=populations(), rule=RULES)
 def test_a_rule_has_the_members_that_plain_python_finds(
@@ -64,8 +64,17 @@ def test_a_rule_has_the_members_that_plain_python_finds(
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 @given(population=populations(), rule=RULES)
 def test_and_so_it_has_on_postgresql(postgres_connection: Connection, population: Any, rule: Any) -> None:
     agree(postgres_connection, population, rule)
+
+
+@pytest.mark.nightly
+@settings(
+    max_examples=4_000, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+@given(population=populations(), rule=RULES)
+def test_thousands_of_rules(duckdb_connection: Connection, population: Any, rule: Any) -> None:
+    agree(duckdb_connection, population, rule)
