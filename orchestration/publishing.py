@@ -32,8 +32,6 @@ from orchestration.warehouse import Warehouse, tables_of
 
 __all__ = ["PROFILES", "Publication", "online_store", "pending_versions", "publish", "register_changes"]
 
-MAX_ATTEMPTS = 5
-"""After so many failed tries `weft status` says that a version does not get through; it goes on being tried, with pauses."""
 STUCK_AFTER = timedelta(minutes=15)
 LEASE = timedelta(seconds=60)
 """What was asked for so long ago and never got a run was lost with a killed process."""
@@ -158,7 +156,9 @@ def publish(
     if publication.status == HELD:
         seen = state_of_things(state, newest_build)
         state.approvals.hold(version.audience, version.version, sentence=publication.held, seen=seen, now=utc_now())
-    elif sighting and publication.status == PUBLISHED:
+    elif publication.status == PUBLISHED:
+        state.approvals.release(version.audience, version.version)
+    if sighting and publication.status == PUBLISHED:
         state.confirmations.record([settled(sighting, expires_after)])
     state.record_publication(version.audience, version.version, attempt, publication.status, publication.sentence)
     return publication
