@@ -20,6 +20,7 @@ from bench import (
     normaliser_latency,
     online_retail,
     publish,
+    read,
     scoring,
     whole_pass,
 )
@@ -45,6 +46,7 @@ BENCHMARKS = {
     "components_in_sql": Benchmark(components_in_sql.COMPARISON.run, 200_000, repeats=1),
     "customer360": Benchmark(customer360.COMPARISON.run, 200_000),
     "publish": Benchmark(publish.COMPARISON.run, 50_000),
+    "read": Benchmark(read.run, 50_000),
     "collector": Benchmark(collector.run, 5),
     "normaliser": Benchmark(normaliser.COMPARISON.run, 100_000),
     "normaliser_latency": Benchmark(normaliser_latency.run, 5),

@@ -15,6 +15,7 @@ from orchestration.key_ring import StateKeys
 from orchestration.ports import refuse_taken_port
 from orchestration.publishing import online_store
 from orchestration.resources import Platform
+from orchestration.rule_author import ApiAuthor
 from orchestration.serving import LOOPBACK, close_at_the_end, say_on_stderr
 from orchestration.transform import prepare_manifest, read_manifest
 
@@ -46,6 +47,7 @@ def api_settings(platform: Platform) -> ApiSettings:
 
     return ApiSettings(
         keys=ApiKeyScopes(StateKeys(live_keys)),
+        author=ApiAuthor(platform),
         field_types=types,
         score_fields=scores,
     )

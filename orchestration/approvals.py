@@ -52,6 +52,13 @@ class Approvals:
             if not connection.execute(table.update().where(key).values(values)).rowcount:
                 connection.execute(table.insert().values(audience=audience, version=version, **values))
 
+    def release(self, audience: str, version: int) -> None:
+        """Forget that a version was held back where a closer look found nothing wrong; one that somebody approved stays on record."""
+        table = held_versions
+        key = (table.c.audience == audience) & (table.c.version == version) & table.c.approved_at.is_(None)
+        with self._engine.begin() as connection:
+            connection.execute(table.delete().where(key))
+
     def of(self, audience: str, version: int) -> Held | None:
         """What is remembered of one version; None where no guard ever held it."""
         table = held_versions

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Column, Table
 
 from activation.errors import NotPublishedError
 from activation.reader import Reader
@@ -16,15 +15,17 @@ from orchestration.audience_catalogue import Audience
 from orchestration.audience_catalogue import audiences as catalogue
 from orchestration.audience_history import Summary, current_sizes, newest_sizes, overlaps_of, summaries
 from orchestration.audience_history_commands import COMMANDS, AsJson, print_json, say
+from orchestration.audience_standing import standing_of
 from orchestration.errors import NothingServedError
 from orchestration.publishing import online_store
 from orchestration.resources import Platform, build_platform
+from orchestration.rule_commands import COMMANDS as RULE_COMMANDS
 from orchestration.state import utc_now
 from orchestration.transform import audience_definitions, prepare_manifest, read_manifest
 
 audiences = typer.Typer(no_args_is_help=True)
 console = Console(soft_wrap=True)
-for command in COMMANDS:
+for command in (*COMMANDS, *RULE_COMMANDS):
     audiences.command()(command)
 
 Name = Annotated[str, typer.Argument(help="Name of the audience.")]
@@ -39,14 +40,13 @@ def list_(as_json: AsJson = False) -> None:
     if as_json:
         print_json([asdict(each) for each in found])
         return
-    table = Table(
-        Column("audience", no_wrap=True), "kind", "owner", "purpose", "to", "members", "newest version", box=None
-    )
+    width = max((len(each.audience) for each in found), default=0)
     for each in found:
-        members = "-" if each.members is None else f"{each.members:,}"
-        said = (each.kind, each.owner, each.consent_purpose, ", ".join(each.destinations))
-        table.add_row(each.audience, *said, members, each.version_sentence(utc_now()))
-    console.print(table)
+        members = "not counted" if each.members is None else f"{each.members:,} members"
+        say(f"{each.audience:<{width}}  {members:>16}  {each.standing.sentence(utc_now())}")
+        say(
+            f"{'':<{width}}  {each.kind} of {each.owner}, for {each.consent_purpose}, to {', '.join(each.destinations) or 'nowhere'}"
+        )
 
 
 @audiences.command()
@@ -73,6 +73,7 @@ def _show_definition(platform: Platform, defined: Audience) -> None:
     said = {"kind": defined.kind, "description": defined.description, **defined.meta}
     for field, value in said.items():
         say(f"{field:<18}{', '.join(map(str, value)) if isinstance(value, list) else value}")
+    say(f"{'standing':<18}{standing_of(platform.state, defined.name).sentence(utc_now())}")
     with suppress(NothingServedError), platform.warehouse.open_served() as served:
         sizes = current_sizes(served)
         if sizes is not None:

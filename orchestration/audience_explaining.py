@@ -1,22 +1,18 @@
 """`weft audience why`: in which audiences somebody is or was, since when and why, and what keeps them out of a publication."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from identity.rules import Rules
 from orchestration.audience_catalogue import Audience, members_query
 from orchestration.audience_history import clock_of, has_history, ids_of, living_id
+from orchestration.audience_standing import Clauses, Publication, Withheld
 from orchestration.errors import UnknownIdentifierError
 from orchestration.typed_identifiers import find_standing, parse, shown
 from orchestration.warehouse import Connection, first_row, tables_of
 
 CUSTOMER_ID = "customer_id"
-
-Withheld = Callable[[Audience, str], str | None]
-"""What withholds a customer from the publication of an audience, in words; None where nothing does."""
-Clauses = Callable[[Audience, str], list[str]]
-"""Each clause of a rule audience with the customer's value and whether it holds, in words."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +32,8 @@ class Stretch:
 class InAudience:
     """Somebody and one audience: whether they match its definition in the served build, and why, as that build says it.
 
-    `stretches`: their history, the newest first. `withheld`: why they are not published all the same. `clauses`: each
-    clause of a rule with its value.
+    `withheld`: why they are not published all the same. `publication`: where the audience's newest version stands. `clauses`: each clause
+    of a rule with their value. `stretches`: their history, the newest first.
     """
 
     audience: str
@@ -45,6 +41,7 @@ class InAudience:
     is_in: bool
     because: str | None
     withheld: str | None
+    publication: str | None
     clauses: list[str] = field(default_factory=list)
     stretches: list[Stretch] = field(default_factory=list)
 
@@ -85,6 +82,7 @@ def explain_audiences(
     wanted: Sequence[Audience],
     *,
     withheld: Withheld | None = None,
+    publication: Publication | None = None,
     clauses: Clauses | None = None,
 ) -> CustomerAudiences:
     """How a living customer stands to each of the wanted audiences in the served build."""
@@ -105,6 +103,7 @@ def explain_audiences(
                 is_in,
                 member[0] if member else None,
                 withheld(each, customer_id) if withheld and is_in else None,
+                publication(each) if publication else None,
                 clauses(each, customer_id) if clauses and each.kind == "rule" else [],
                 stretches.get(each.name, []),
             )
@@ -132,6 +131,8 @@ def _audience_lines(each: InAudience, *, shows_all: bool) -> Iterator[str]:
         if newest and newest.left_at is None and newest.entered_because not in (None, each.because):
             yield f"  when they came in: {newest.entered_because}"
         yield f"  not published: {each.withheld}" if each.withheld else "  nothing withholds them from publication"
+        if each.publication:
+            yield f"  {each.publication}"
     elif newest is None:
         yield f"{each.audience}: never in"
     elif newest.left_at is None:

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from orchestration.audience_catalogue import Audience, audiences
+from orchestration.audience_standing import Standing, standing_of
 from orchestration.errors import UnknownAudienceError
 from orchestration.state import State
 from orchestration.warehouse import Connection, first_row, scalar, tables_of
@@ -13,10 +14,7 @@ from orchestration.warehouse import Connection, first_row, scalar, tables_of
 
 @dataclass(frozen=True)
 class Summary:
-    """One audience: who is in by its definition (None where no served build has counted them), and its newest registered version.
-
-    `status` is where the publication of that version stands; `as_of` is the run clock of its build.
-    """
+    """One audience: who is in by its definition (None where no served build has counted them), and where its publication stands."""
 
     audience: str
     kind: str
@@ -24,43 +22,24 @@ class Summary:
     consent_purpose: str
     destinations: list[str]
     members: int | None
-    version: int | None
-    version_members: int | None
-    as_of: datetime | None
-    status: str | None
-
-    def version_sentence(self, now: datetime) -> str:
-        """The newest version in words: number, members, age of what it was made of, and where its publication stands."""
-        if self.version is None or self.as_of is None:
-            return "none registered yet"
-        age = now - self.as_of
-        old = f"{age.days:,} days" if age.days else f"{age.seconds // 3600} h {age.seconds // 60 % 60} min"
-        return f"v{self.version}: {self.version_members:,} members, {old} old, {self.status}"
+    standing: Standing
 
 
 def summaries(served: Connection | None, state: State) -> list[Summary]:
     """Every audience of the catalogue, by name. `served` is None where no build is served yet."""
     sizes = current_sizes(served) if served is not None else None
-    newest = {version.audience: version for version in state.newest_versions()}
-    found = []
-    for each in audiences(state):
-        version = newest.get(each.name)
-        last = state.last_publication(version.audience, version.version) if version else None
-        found.append(
-            Summary(
-                each.name,
-                each.kind,
-                str(each.meta.get("owner", "")),
-                str(each.meta.get("consent_purpose", "")),
-                [str(name) for name in each.meta.get("destinations", [])],
-                None if sizes is None else sizes.get(each.name, 0),
-                version.version if version else None,
-                version.member_count if version else None,
-                version.as_of if version else None,
-                (last[1] if last else "registered") if version else None,
-            )
+    return [
+        Summary(
+            each.name,
+            each.kind,
+            str(each.meta.get("owner", "")),
+            str(each.meta.get("consent_purpose", "")),
+            [str(name) for name in each.meta.get("destinations", [])],
+            None if sizes is None else sizes.get(each.name, 0),
+            standing_of(state, each.name),
         )
-    return found
+        for each in audiences(state)
+    ]
 
 
 def find_audience(state: State, name: str) -> Audience:

@@ -8,13 +8,15 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from orchestration.audience_catalogue import audiences
 from orchestration.audience_explaining import explain_audiences, find_customer, lines
 from orchestration.audience_history import changes_of, find_audience, overlaps_of, stale_because
+from orchestration.audience_standing import clauses_of, gate_of, standing_of
 from orchestration.resources import Platform, build_platform
+from orchestration.state import utc_now
 from orchestration.transform import prepare_manifest
 
 console = Console(soft_wrap=True, highlight=False)
@@ -34,7 +36,7 @@ def history(
     with platform.warehouse.open_served() as served:
         only = find_customer(served, platform.rules, customer) if customer is not None else None
         rows, notes = changes_of(served, name, only, most=limit), stale_because(served)
-    table = Table("nr", "when", "", "customer", "how", "because", box=None)
+    table = Table("nr", "when", "", Column("customer", no_wrap=True), "how", "because", box=None)
     for seq, at, what, customer_id, kind, because in rows:
         table.add_row(str(seq), f"{at:%Y-%m-%d %H:%M}", what, customer_id, kind, Text(because or ""))
     say(*notes)
@@ -73,7 +75,14 @@ def why(
     wanted = audiences(platform.state) if audience is None else [find_audience(platform.state, audience)]
     with platform.warehouse.open_served() as served:
         customer_id = find_customer(served, platform.rules, customer)
-        found = explain_audiences(served, customer_id, wanted)
+        found = explain_audiences(
+            served,
+            customer_id,
+            wanted,
+            withheld=gate_of(served, platform.state),
+            publication=lambda each: standing_of(platform.state, each.name).sentence(utc_now()),
+            clauses=clauses_of(served, platform.state),
+        )
         notes = stale_because(served)
     if as_json:
         print_json(asdict(found))

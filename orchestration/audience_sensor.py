@@ -1,7 +1,6 @@
 """The sensor of audiences: what changed is published, what did not is confirmed, what Redis lost is sent again."""
 
 from collections.abc import Sequence
-from functools import cache
 
 import dagster as dg
 import redis
@@ -12,8 +11,8 @@ from orchestration.consent_sweep import sweep_when_idle
 from orchestration.publishing import PROFILES, REQUESTED, pending_versions, register_changes
 from orchestration.registering import gate_problems
 from orchestration.resources import Platform
-from orchestration.runs import runs_going_on
-from orchestration.schedules import PUBLISHING_JOBS, confirm, publish, publish_other
+from orchestration.runs import goes_on, runs_going_on
+from orchestration.schedules import confirm, publish, publish_other
 from orchestration.state import AudienceVersion, utc_now
 
 ASSETS_OF_THEIR_OWN = {PROFILES, *AUDIENCE_NAMES}
@@ -44,16 +43,14 @@ def audience_changed(
     _notice_losses(context, platform)
     cursor = int(context.cursor or 0)
 
-    @cache
-    def going_on() -> list[dg.DagsterRun]:
-        return runs_going_on(context.instance, {*PUBLISHING_JOBS, confirm.name})
+    def run_of(version: AudienceVersion, attempt: int) -> bool | None:
+        return goes_on(context.instance, _tags(version, attempt))
 
-    def is_published_right_now(version: AudienceVersion) -> bool:
-        tags = {"weft/audience": version.audience, "weft/version": str(version.version)}
-        return any(tags.items() <= run.tags.items() for run in going_on())
+    def is_confirming() -> bool:
+        return bool(runs_going_on(context.instance, {confirm.name}))
 
-    pending = pending_versions(state, after=cursor, now=now, goes_on=is_published_right_now)
-    wanted, problems = due(state, now=now, goes_on=lambda: any(run.job_name == confirm.name for run in going_on()))
+    pending = pending_versions(state, after=cursor, now=now, run_of=run_of)
+    wanted, problems = due(state, now=now, goes_on=is_confirming)
     for problem in problems:
         context.log.warning(problem)
     requests = [_publication(version, attempt) for version, attempt in pending]
@@ -84,8 +81,12 @@ def _publication(version: AudienceVersion, attempt: int) -> dg.RunRequest:
         run_config={
             "ops": {asset.to_python_identifier(): {"config": {"version": version.version, "attempt": attempt}}}
         },
-        tags={"weft/audience": version.audience, "weft/version": str(version.version)},
+        tags=_tags(version, attempt),
     )
+
+
+def _tags(version: AudienceVersion, attempt: int) -> dict[str, str]:
+    return {"weft/audience": version.audience, "weft/version": str(version.version), "weft/attempt": str(attempt)}
 
 
 def _new_partitions(names: Sequence[str]) -> list[dg.AddDynamicPartitionsRequest]:

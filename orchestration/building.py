@@ -11,10 +11,13 @@ from orchestration.memberships import settle_audiences
 from orchestration.publishing import register_changes
 from orchestration.quality import judge
 from orchestration.resources import Platform
+from orchestration.rule_audiences import build_rule_members
 from orchestration.state import AudienceVersion
 from orchestration.stitching import Statistics, stitch
+from orchestration.sync_copies import copy_syncs
 from orchestration.transform import AUDIENCES, CUSTOMERS, EVIDENCE, dbt_build, prepare_manifest
 from orchestration.turns import end_turn, take_turn
+from orchestration.warehouse import tables_of
 
 
 def build(
@@ -57,9 +60,12 @@ def _build(
     _step(platform, select, CUSTOMERS, leave_out=[EVIDENCE, AUDIENCES], quiet=quiet)
     _step(platform, select, AUDIENCES, leave_out=[EVIDENCE, CUSTOMERS], quiet=quiet)
     with platform.warehouse.writer() as connection:
+        if "profiles" in tables_of(connection, "audiences"):
+            build_rule_members(connection, platform.state, instant)
         settle_audiences(connection, platform.state)
         sweep_before_whole(platform, connection)
         assign_holdouts(connection, platform.state)
+        copy_syncs(connection, platform)
         (mark_selection_built if select else mark_build_whole)(connection, build_id)
     return statistics, register_changes(platform.warehouse, platform.state)
 

@@ -20,6 +20,7 @@ from orchestration.crm_commands import crm
 from orchestration.decision_commands import forbid, link, reviews, split
 from orchestration.errors import WeftError
 from orchestration.fake_destination_commands import fake_destination
+from orchestration.gate_commands import approve_version, exclude, holdout, lift
 from orchestration.identity_commands import identity, why
 from orchestration.key_commands import keys
 from orchestration.model_commands import models
@@ -41,6 +42,8 @@ app.add_typer(keys, name="keys", help="Who may send events or ask the API: make,
 app.add_typer(reviews, name="review", help="Look at events that name too many customers, approve or refuse them.")
 app.add_typer(identity, name="identity", help="Decisions that were made; what other rules would change.")
 app.add_typer(audiences, name="audience", help="Look at published audiences, roll one back.")
+app.add_typer(exclude, name="exclude", help="Whom nobody publishes: exclusion lists.")
+app.add_typer(holdout, name="holdout", help="Who is left alone, so that the others can be compared with them.")
 app.add_typer(crm, name="crm", help="Contacts of HubSpot, Salesforce or another CRM, pulled into the inbox.")
 app.add_typer(sync, name="sync", help="Audiences at destinations.yml's destinations: send, look at, try again.")
 app.add_typer(automation, name="automation", help="What happens when somebody enters or leaves an audience.")
@@ -188,6 +191,8 @@ def status(
             plain.print(part)
 
 
+audiences.command("approve")(approve_version)
+audiences.command("lift")(lift)
 for command in (why, link, forbid, split, upload, rejected):
     app.command()(command)
 app.command("replay")(replay_rejected)

@@ -95,3 +95,7 @@ class PreviewError(WeftError, RuntimeError):
 
 class GateError(WeftError):
     """It cannot be told who may be published, or what is asked of the gate cannot be: then nobody is."""
+
+
+class ExportError(WeftError, ValueError):
+    """A rule cannot be written where it was asked to be."""

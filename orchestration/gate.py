@@ -168,10 +168,9 @@ class Gate:
         self._scratch.register("hashed", members)
         try:
             query = "select count(*), coalesce(sum(cast(md5_number_lower(customer_id) as hugeint)), 0) from hashed"
-            row = self._scratch.execute(query).fetchone()
+            [row] = self._scratch.execute(query).fetchall()  # a row left behind would keep the connection busy
         finally:
             self._scratch.unregister("hashed")
-        assert row is not None
         return f"{row[0]}:{row[1]}"
 
     def names_by_customer(self, members: Mapping[str, pa.Table]) -> pa.Table:

@@ -9,7 +9,7 @@ from orchestration.audience_catalogue import Audience
 from orchestration.errors import GateError
 from orchestration.gate import gate_revision
 from orchestration.state import AudienceVersion, State
-from orchestration.warehouse import Connection, scalar
+from orchestration.warehouse import Connection, row_count, scalar
 
 MAX_SHARE, MAX_GROWTH, MAX_SHRINK = 1.0, 5.0, 0.8
 """Where the YAML says nothing: an audience may be everybody, become five times as large, and lose four members of five."""
@@ -87,6 +87,20 @@ def input_age(build: Connection, audience: Audience) -> timedelta | None:
     as_of = scalar(build, "select as_of from control.current_run")
     newest = scalar(build, "select max(known_at) from staging.stg_events where known_at < ?", [as_of])
     return None if newest is None else as_of - newest
+
+
+def facts(
+    build: Connection, state: State, audience: Audience, *, members: int, failed_checks: Sequence[str] = ()
+) -> Facts:
+    """What the guards of an audience look at, of a build that would have this many members published."""
+    published = state.published_version(audience.name)
+    return Facts(
+        members=members,
+        published=published.member_count if published else None,
+        customers=row_count(build, "customer_360.customers"),
+        input_age=input_age(build, audience),
+        failed_checks=failed_checks,
+    )
 
 
 def state_of_things(state: State, build_id: str | None) -> str:

@@ -12,7 +12,6 @@ TEMPORARY = {
         "entered_because": "varchar",
         "entered_seq": "bigint",
         "living_customer_id": "varchar",
-        "is_known": "boolean",
     },
     "settling_entered": {
         "audience": "varchar",
@@ -65,10 +64,9 @@ ORIGINS = """
 OPEN = """
     insert into settling_open
     select memberships.audience, memberships.customer_id, memberships.entered_at, memberships.entered_because, memberships.entered_seq,
-        redirects.living_customer_id, ids.customer_id is not null
+        redirects.living_customer_id
     from audiences.memberships as memberships
     left join identity.customer_redirects as redirects on memberships.customer_id = redirects.customer_id
-    left join (select distinct customer_id from identity.customer_ids) as ids on memberships.customer_id = ids.customer_id
     where memberships.left_seq is null {but}
 """
 
@@ -152,16 +150,25 @@ LEFT = """
         {change_seq} + row_number() over (order by standing.audience, standing.customer_id),
         standing.entered_seq
     from (
-        select settling_open.*,
+        select settling_open.*, ids.customer_id is not null as is_known,
             row_number() over (
-                partition by audience, coalesce(living_customer_id, customer_id)
-                order by case when customer_id = living_customer_id then 0 else 1 end, entered_at, customer_id
+                partition by settling_open.audience, coalesce(settling_open.living_customer_id, settling_open.customer_id)
+                order by
+                    case when settling_open.customer_id = settling_open.living_customer_id then 0 else 1 end,
+                    settling_open.entered_at, settling_open.customer_id
             ) as place
         from settling_open
+        left join settling_members as members
+            on settling_open.audience = members.audience and settling_open.customer_id = members.customer_id
+        left join (
+            select distinct ids.customer_id
+            from identity.customer_ids as ids
+            inner join settling_open as lost on ids.customer_id = lost.customer_id
+            where lost.living_customer_id is null
+        ) as ids on settling_open.customer_id = ids.customer_id
+        where members.customer_id is null
     ) as standing
     left join settling_names as names on standing.audience = names.audience
-    left join settling_members as members
-        on standing.audience = members.audience and standing.customer_id = members.customer_id
     left join settling_members as heir
         on standing.audience = heir.audience and standing.living_customer_id = heir.customer_id
     left join (
@@ -172,7 +179,6 @@ LEFT = """
         group by 1, 2
     ) as parts
         on standing.audience = parts.audience and standing.customer_id = parts.origin_id
-    where members.customer_id is null
 """
 """Who has an open row and is not in by the build. Of several ids that merged into somebody who does not match, one leaves and the others
 are merged, so that one person leaves once."""

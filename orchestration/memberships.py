@@ -17,6 +17,7 @@ from orchestration.audience_catalogue import Audience, audiences, members_query
 from orchestration.failpoints import OnStep, failpoints
 from orchestration.membership_tables import ensure_tables, last_settled, newest_ledger_seq
 from orchestration.overlaps import write_overlaps
+from orchestration.rule_audiences import explain_leaving
 from orchestration.state import State, utc_now
 from orchestration.warehouse import Connection, create_table, scalar, tables_of
 
@@ -25,6 +26,7 @@ RULE, MERGED, SPLIT, WITHDRAWN, GONE = "rule", "merged", "split", "withdrawn", "
 
 NO_LONGER = "no longer matches"
 """What is known of leaving where nobody can say which clause fails: an audience in SQL."""
+MOST_EXPLAINED = 20_000
 
 ExplainLeaving = Callable[[Connection, Audience, Sequence[str]], dict[str, str]]
 """The clauses that fail now, by customer, of some customers who left a rule audience."""
@@ -87,7 +89,7 @@ def settle_memberships(
                 "insert into audiences.sizes values (?, ?, ?, ?, ?, ?, ?)", [name, as_of, change_seq, *each]
             )
         if counts:
-            write_overlaps(connection, as_of)
+            write_overlaps(connection, members, as_of)
         _remember(connection, as_of, change_seq)
         on_step("before_commit")
     on_step("committed")
@@ -97,7 +99,7 @@ def settle_memberships(
 def settle_audiences(connection: Connection, state: State) -> Settled:
     """Settle every audience of the catalogue at the clock of the run in progress."""
     as_of = scalar(connection, "select as_of from control.current_run")
-    return settle_memberships(connection, audiences(state), as_of)
+    return settle_memberships(connection, audiences(state), as_of, explain_leaving=explain_leaving(state, as_of))
 
 
 def changes_after(connection: Connection, seq: int, *, limit: int = 100_000) -> pa.Table:
@@ -164,10 +166,15 @@ def _diff(connection: Connection, as_of: datetime, change_seq: int) -> tuple[dic
 
 
 def _explain(connection: Connection, built: Sequence[Audience], explain_leaving: ExplainLeaving | None) -> None:
-    """Put the clauses that fail now in place of the plain reason, for those who left a rule audience by its rule."""
+    """Put the clauses that fail now in place of the plain reason, for those who left a rule audience by its rule.
+
+    Of a rule that more than MOST_EXPLAINED left at once, the others keep the plain reason: explaining asks the rule again.
+    """
     query = "select customer_id from settling_left where audience = ? and left_because = ? order by customer_id"
     for audience in built if explain_leaving else ():
-        left = [row[0] for row in connection.rows(query, [audience.name, NO_LONGER])] if audience.kind == "rule" else []
+        if audience.kind != "rule":
+            continue
+        left = [row[0] for row in connection.rows(f"{query} limit {MOST_EXPLAINED}", [audience.name, NO_LONGER])]
         if not left or explain_leaving is None:
             continue
         reasons = explain_leaving(connection, audience, left)

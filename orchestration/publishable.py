@@ -3,7 +3,6 @@ those who may no longer be published."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import pyarrow as pa
 import redis
@@ -12,9 +11,9 @@ from activation.errors import NotPublishedError
 from activation.reader import Reader
 from orchestration.audience_catalogue import Audience
 from orchestration.gate import MEMBERS, REDIS, Gate, Gated
-from orchestration.guards import Facts, broken_guards, input_age, jumps
+from orchestration.guards import broken_guards, facts, jumps
 from orchestration.state import State
-from orchestration.warehouse import Connection, row_count
+from orchestration.warehouse import Connection
 
 FailedChecks = Callable[[str], Sequence[str]]
 """The checks of an audience's inputs that failed, in words."""
@@ -51,29 +50,24 @@ class Publisher:
     def publishable(self, audience: Audience, version: int | None) -> Publishable:
         """What is sent as this version of an audience (None: it has none yet). Raises GateError."""
         gated = self.gate.members(audience, destination=REDIS)
-        published = self.state.published_version(audience.name)
-        facts = Facts(
+        found = facts(
+            self.served,
+            self.state,
+            audience,
             members=len(gated.members),
-            published=published.member_count if published else None,
-            customers=self._customers,
-            input_age=input_age(self.served, audience),
             failed_checks=self.failed_checks(audience.name),
         )
-        sentences = broken_guards(audience, facts)
+        sentences = broken_guards(audience, found)
         if not sentences or self._is_approved(audience.name, version):
             return Publishable(gated.members, gated)
         last = self._last_good(audience.name)
         kept = self.gate.judge(audience, last, destination=REDIS).members
-        if jumps(audience, facts):
+        if jumps(audience, found):
             # a jump is one of the definition: those who left because they may not be published are none
-            sentences = broken_guards(audience, replace(facts, published=len(kept)))
+            sentences = broken_guards(audience, replace(found, published=len(kept)))
             if not sentences:
                 return Publishable(gated.members, gated)
         return Publishable(kept, gated, " ".join(sentences), is_unchanged=len(kept) == len(last))
-
-    @cached_property
-    def _customers(self) -> int:
-        return row_count(self.served, "customer_360.customers")
 
     def _is_approved(self, audience: str, version: int | None) -> bool:
         held = self.state.approvals.of(audience, version) if version is not None else None

@@ -13,7 +13,7 @@ from activation.embedded_redis import EmbeddedRedis
 from activation.errors import ActivationError, StalePublisherError
 from activation.publisher import publish_audience, publish_profiles
 from orchestration.audience_catalogue import audiences
-from orchestration.errors import AudienceError, GateError, NothingServedError
+from orchestration.errors import NothingServedError, WeftError
 from orchestration.failpoints import failpoints
 from orchestration.gate import MEMBERS, Gated, opened_gate
 from orchestration.guards import state_of_things
@@ -32,11 +32,9 @@ from orchestration.warehouse import Warehouse, tables_of
 
 __all__ = ["PROFILES", "Publication", "online_store", "pending_versions", "publish", "register_changes"]
 
-MAX_ATTEMPTS = 5
-"""After so many failed tries `weft status` says that a version does not get through; it goes on being tried, with pauses."""
 STUCK_AFTER = timedelta(minutes=15)
 LEASE = timedelta(seconds=60)
-"""What was asked for so long ago and is in no run that goes on was lost with a killed process."""
+"""What was asked for so long ago and never got a run was lost with a killed process."""
 
 REQUESTED, PUBLISHED, FAILED, SUPERSEDED, HELD = "requested", "published", "failed", "superseded", "held"
 
@@ -77,27 +75,38 @@ def online_store(settings: Settings, *, answer_seconds: float = 30) -> Iterator[
         yield client
 
 
+RunOf = Callable[[AudienceVersion, int], bool | None]
+"""Whether the run of a try goes on; None where there is none (yet)."""
+
+
 def pending_versions(
-    state: State, *, after: int, now: datetime, goes_on: Callable[[AudienceVersion], bool] | None = None
+    state: State, *, after: int, now: datetime, run_of: RunOf | None = None
 ) -> list[tuple[AudienceVersion, int]]:
     """Versions that want publishing and the number of the try: new ones, and failed ones whose turn has come again.
 
-    `after` is the sensor's cursor: a version before it that was asked for already is waited for until it is stuck, or until
-    `goes_on` says that no run of it does.
+    `after` is the sensor's cursor: a version before it that was asked for already is waited for until it is stuck, or until its run
+    has ended without a word, or never came.
     """
     pending = []
     for version, attempt, status, changed_at in state.versions_without(PUBLISHED, SUPERSEDED, HELD):
         waited = now - changed_at if changed_at else timedelta()
         is_due = status == FAILED and waited >= pause_after(attempt)
-        is_lost = waited > LEASE and goes_on is not None and not goes_on(version)
-        is_stuck = status == REQUESTED and (waited > STUCK_AFTER or is_lost)
         if status is None:
             pending.append((version, 1))
-        elif is_due or is_stuck:
+        elif is_due or (status == REQUESTED and _is_stuck(version, attempt, waited, run_of)):
             pending.append((version, attempt + 1))
         elif status == REQUESTED and version.seq > after:
             pending.append((version, attempt))
     return pending
+
+
+def _is_stuck(version: AudienceVersion, attempt: int, waited: timedelta, run_of: RunOf | None) -> bool:
+    if waited > STUCK_AFTER:
+        return True
+    if run_of is None or waited < min(LEASE, pause_after(attempt)):
+        return False
+    goes_on = run_of(version, attempt)
+    return waited > LEASE if goes_on is None else not goes_on and waited >= pause_after(attempt)
 
 
 def publish(
@@ -139,13 +148,17 @@ def publish(
             raise
         state.record_publication(version.audience, version.version, attempt, SUPERSEDED, str(overtaken))
         return Publication(version.audience, version.version, SUPERSEDED, "nothing", 0, 0, 0, str(overtaken))
-    except (ActivationError, GateError, AudienceError) as error:
-        state.record_publication(version.audience, version.version, attempt, FAILED, str(error))
+    except Exception as error:
+        # anything else than a sentence for people may hold values of customers
+        said = str(error) if isinstance(error, ActivationError | WeftError) else f"{type(error).__name__}; see the run"
+        state.record_publication(version.audience, version.version, attempt, FAILED, said)
         raise
     if publication.status == HELD:
         seen = state_of_things(state, newest_build)
         state.approvals.hold(version.audience, version.version, sentence=publication.held, seen=seen, now=utc_now())
-    elif sighting and publication.status == PUBLISHED:
+    elif publication.status == PUBLISHED:
+        state.approvals.release(version.audience, version.version)
+    if sighting and publication.status == PUBLISHED:
         state.confirmations.record([settled(sighting, expires_after)])
     state.record_publication(version.audience, version.version, attempt, publication.status, publication.sentence)
     return publication

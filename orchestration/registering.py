@@ -7,9 +7,9 @@ from orchestration.audience_catalogue import Audience, audiences
 from orchestration.consent_sweep import whole_build
 from orchestration.errors import GateError, NothingServedError
 from orchestration.gate import REDIS, Gate, opened_gate
-from orchestration.guards import held_version, state_of_things
+from orchestration.guards import broken_guards, facts, held_version, state_of_things
 from orchestration.sightings import note_sightings
-from orchestration.state import AudienceVersion, State
+from orchestration.state import AudienceVersion, State, utc_now
 from orchestration.warehouse import NEWEST_BUILD, Connection, Warehouse, first_row, tables_of
 
 PROFILES = "profiles"
@@ -45,12 +45,19 @@ def register_changes(warehouse: Warehouse, state: State, *, wait: bool = True) -
     seen = f"{state_of_things(state, build_id)} {_catalogue_hash(catalogue)}"
     if state.setting(REGISTERED) == seen:
         return []
+    before = max((version.seq for version in state.newest_versions()), default=0)
     try:
         with warehouse.open_served(build_id) as served:
             registered = _register(served, state, catalogue)
     except NothingServedError:
         return []
-    state.remember(REGISTERED, seen)
+    others = {version.seq for version in state.newest_versions() if version.seq > before}
+    if others <= {version.seq for version in registered}:
+        state.remember(REGISTERED, seen)
+    else:
+        register_again(
+            state
+        )  # somebody else registered meanwhile, perhaps from an older build: the next look settles it
     return registered
 
 
@@ -84,7 +91,7 @@ def _register(served: Connection, state: State, catalogue: list[Audience]) -> li
             if not is_built(audience, existing):
                 continue
             try:
-                version = _register_audience(gate, state, audience, common)
+                version = _register_audience(served, gate, state, audience, common)
             except GateError as error:
                 problems[audience.name] = str(error)
                 continue
@@ -109,7 +116,7 @@ def _register(served: Connection, state: State, catalogue: list[Audience]) -> li
 
 
 def _register_audience(
-    gate: Gate, state: State, audience: Audience, common: dict[str, object]
+    served: Connection, gate: Gate, state: State, audience: Audience, common: dict[str, object]
 ) -> AudienceVersion | None:
     """A version where the members who may be published changed; one that is held back is judged anew whenever anything did."""
     members = gate.members(audience, destination=REDIS).members
@@ -120,13 +127,18 @@ def _register_audience(
         content = f"{content}@{seen}"
     elif newest and newest.content_hash.partition("@")[0] == content:
         content = newest.content_hash
-    return state.register_version(
+    broken = broken_guards(audience, facts(served, state, audience, members=len(members)))
+    version = state.register_version(
         audience=audience.name,
         definition_hash=audience.definition_hash,
         content_hash=content,
         member_count=len(members),
         **common,  # type: ignore[arg-type]
     )
+    if version and broken:
+        # syncs wait from here on; the publication looks closer, at checks and at what readers have
+        state.approvals.hold(audience.name, version.version, sentence=" ".join(broken), seen=seen, now=utc_now())
+    return version
 
 
 def _profiles_content(served: Connection) -> tuple[int, str]:

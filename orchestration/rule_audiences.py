@@ -6,21 +6,20 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from activation.rules import Known, Problem, RuleError, Sources, Sql, compile_rule, parse_rule
+from activation.rules import Known, RuleError, Sql, compile_rule, parse_rule
 from activation.rules.fragments import joined, sql, value
 from activation.rules.tree import Node, audiences_named, event_matches
 from orchestration.audience_catalogue import Audience, audiences
 from orchestration.audience_rules import SavedRule
 from orchestration.rule_columns import known_names
 from orchestration.rule_definitions import in_order
+from orchestration.rule_sources import as_built, inlined
 from orchestration.state import State
 from orchestration.warehouse import Connection, create_table, first_row, scalar
 
 RULE_MEMBERS = {"audience": "varchar", "customer_id": "varchar", "entered_because": "varchar"}
 RULE_BUILDS = {"audience": "varchar", "revision": "bigint", "member_count": "bigint", "problem": "varchar"}
 SAMPLE = 10
-MOST_INLINED = 50
-"""Of rules that ask for rules: a preview evaluates them all anew, since the build may not have them yet."""
 SHARED_EVENTS = "rule_events"
 
 
@@ -69,7 +68,7 @@ def build_rule_members(connection: Connection, state: State, as_of: datetime) ->
     built: set[str] = set()
     with connection.transaction(), _shared_events(connection, trees.values(), as_of) as events:
         connection.execute("delete from audiences.rule_builds")
-        sources = Sources(_as_built(catalogue), events=events)
+        sources = as_built(catalogue, events=events)
         for rule in ordered:
             if rule.name in trees and _stands(trees[rule.name], in_force, built):
                 _write(connection, rule.name, compile_rule(trees[rule.name], sources).members_with_reasons(), as_of)
@@ -99,7 +98,7 @@ def preview(served: Connection, rule: Any, as_of: datetime, *, state: State) -> 
     """
     catalogue = audiences(state)
     known = known_names(served, catalogue)
-    compiled = compile_rule(parse_rule(rule, known), Sources(_inlined(known, state, catalogue)))
+    compiled = compile_rule(parse_rule(rule, known), inlined(known, state, catalogue))
     query = sql(
         f"select customer_id, count(*) over () as size from (\n{{}}\n) as members order by customer_id limit {SAMPLE}",
         compiled.members(),
@@ -120,7 +119,7 @@ def explain(
     """
     catalogue = audiences(state)
     text = rule.rule if isinstance(rule, SavedRule) else rule
-    sources = Sources(_as_built(catalogue), customers=(customer_id,))
+    sources = as_built(catalogue, customers=(customer_id,))
     compiled = compile_rule(parse_rule(text, known_names(served, catalogue)), sources)
     found = first_row(served, compiled.clauses.text, compiled.clauses.bound(as_of or _as_of(served)))
     if found is None:
@@ -146,7 +145,7 @@ def explain_leaving(state: State, as_of: datetime) -> Callable[[Connection, Audi
         found: dict[str, str] = {}
         for start in range(0, len(customers), 1_000):
             some = tuple(customers[start : start + 1_000])
-            missing = compile_rule(tree, Sources(_as_built(catalogue), customers=some)).what_is_missing()
+            missing = compile_rule(tree, as_built(catalogue, customers=some)).what_is_missing()
             found |= dict(connection.rows(missing.text, missing.bound(as_of)))
         return {customer: because for customer, because in found.items() if because}
 
@@ -166,6 +165,11 @@ def _read(
         except RuleError as error:
             problems[rule.name] = str(error)
     return trees, problems
+
+
+def readable_trees(connection: Connection, state: State) -> dict[str, Node]:
+    """The trees of all rules that fit the warehouse, by name."""
+    return _read(connection, audiences(state), state.rules.current())[0]
 
 
 @contextmanager
@@ -205,43 +209,6 @@ def _forget_others(connection: Connection, names: Sequence[str]) -> None:
     marks = ", ".join("?" * len(names))
     but = f" where audience not in ({marks})" if names else ""
     connection.execute(f"delete from audiences.rule_members{but}", list(names))
-
-
-def _as_built(catalogue: Sequence[Audience]) -> Callable[[str], Sql]:
-    """The members of an audience as they stand in the warehouse."""
-    kinds = {each.name: each.kind for each in catalogue}
-
-    def members(name: str) -> Sql:
-        if kinds[name] == "sql":
-            return Sql(f"select customer_id from audiences.{name}")
-        return sql("select customer_id from audiences.rule_members where audience = {}", value(name))
-
-    return members
-
-
-def _inlined(known: Known, state: State, catalogue: Sequence[Audience]) -> Callable[[str], Sql]:
-    """The members of an audience in SQL as they stand; those of a rule by its own query, as it is in force now."""
-    rules = {rule.name: rule for rule in state.rules.current()}
-    in_sql = {each.name for each in catalogue if each.kind == "sql"}
-    open_rules: list[str] = []
-    count = 0
-
-    def members(name: str) -> Sql:
-        nonlocal count
-        if name in in_sql:
-            return Sql(f"select customer_id from audiences.{name}")
-        count += 1
-        if name in open_rules or count > MOST_INLINED:
-            raise RuleError([Problem("$", f"{name} asks for too many other rules, or for itself through them.")])
-        open_rules.append(name)
-        try:
-            return compile_rule(parse_rule(rules[name].rule, known), Sources(members)).members()
-        except RuleError as error:
-            raise RuleError([Problem("$", f"the rule {name} cannot be used itself: {error.problems[0]}")]) from None
-        finally:
-            open_rules.pop()
-
-    return members
 
 
 def _as_of(connection: Connection) -> datetime:

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -61,21 +61,28 @@ def unfinished_run(instance: dg.DagsterInstance, jobs: Collection[str]) -> dg.Da
     return next((run for run in runs if run.job_name in jobs and not is_dead(instance, run)), None)
 
 
+def goes_on(instance: dg.DagsterInstance, tags: Mapping[str, str]) -> bool | None:
+    """Whether the newest run with these tags waits or has a process that lives; None where there is none."""
+    records = instance.get_run_records(dg.RunsFilter(tags=dict(tags)), limit=1)
+    return _goes_on(instance, records[0]) if records else None
+
+
 def runs_going_on(instance: dg.DagsterInstance, jobs: Collection[str]) -> list[dg.DagsterRun]:
     """Runs of these jobs that wait in the queue or have a process that lives; one whose process never came is none of them."""
-    going_on = []
-    for record in instance.get_run_records(dg.RunsFilter(statuses=NOT_OVER)):
-        run = record.dagster_run
-        if run.job_name not in jobs:
-            continue
-        if run.status in (dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.QUEUED):
-            going_on.append(run)
-            continue
-        process = _process(instance, run)
-        is_new = datetime.now(UTC) - record.update_timestamp.astimezone(UTC) < STARTS_WITHIN
-        if is_new if process is None else _is_alive(process):
-            going_on.append(run)
-    return going_on
+    records = instance.get_run_records(dg.RunsFilter(statuses=NOT_OVER))
+    return [each.dagster_run for each in records if each.dagster_run.job_name in jobs and _goes_on(instance, each)]
+
+
+def _goes_on(instance: dg.DagsterInstance, record: dg.RunRecord) -> bool:
+    run = record.dagster_run
+    if run.status not in NOT_OVER:
+        return False
+    if run.status in (dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.QUEUED):
+        return True
+    process = _process(instance, run)
+    if process is None:
+        return datetime.now(UTC) - record.update_timestamp.astimezone(UTC) < STARTS_WITHIN
+    return _is_alive(process)
 
 
 def forget_runs(instance: dg.DagsterInstance, job: str, *, kept: int) -> None:

@@ -83,7 +83,6 @@ confirm = dg.define_asset_job(
     description="Tell readers that what is in Redis is as of a newer build too.",
 )
 
-PUBLISHING_JOBS = frozenset({publish.name, publish_other.name})
 JOBS = [landing, whole_pass, refresh, predictions, backfill, link_proposals, publish, publish_other, confirm]
 ADHOC = "__ASSET_JOB"
 """Dagster's name of the job behind the UI's button Materialize."""

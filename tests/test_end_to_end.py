@@ -18,7 +18,6 @@ from orchestration.publishing import (
     PUBLISHED,
     online_store,
     pending_versions,
-    profiles_query,
     publish,
     register_changes,
 )
@@ -126,14 +125,21 @@ def test_revenue_of_customers_adds_up_to_the_orders_minus_the_refunds(shop: Shop
 def test_readers_in_redis_see_what_the_warehouse_built(shop: Shop) -> None:
     with online_store(shop.platform.settings) as client, shop.platform.warehouse.open_served() as served:
         reader = Reader(client)
+        published: dict[str, set[str]] = {}
         for definition in audience_definitions(read_manifest()):
-            built = {row[0] for row in served.rows(f"select customer_id from audiences.{definition.name}")}
-            assert set(reader.members(definition.name)) == built
-        rows = served.arrow(profiles_query(served)).to_pylist()
+            consent = f"has_consent_{definition.meta['consent_purpose']}"
+            members = f"select customer_id from audiences.{definition.name}"
+            allowed = served.rows(
+                f"select customer_id from customer_360.customers where {consent} and customer_id in ({members})"
+            )
+            published[definition.name] = {row[0] for row in allowed}
+            assert set(reader.members(definition.name)) == published[definition.name]
+            assert 0 < len(allowed) < len(served.rows(members)), "some of the simulator's people refuse"
+        rows = served.arrow("select * from audiences.profiles").to_pylist()
         for row in rows[:50]:
             profile = reader.profile("customer_id", row["customer_id"])
             assert profile is not None
-            assert ",".join(profile.audiences) == row["audiences"]
+            assert set(profile.audiences) == {name for name, ids in published.items() if row["customer_id"] in ids}
             assert profile.fields.get("order_count") == str(row["order_count"])
         known = served.rows(
             "select identifier_type, identifier_value, customer_id from identity.nodes "
@@ -197,6 +203,7 @@ def test_an_analysts_own_dbt_build_is_served_and_noticed_by_the_sensor(shop: Sho
             served,
             "select identifier_value, customer_id from identity.nodes where identifier_type = 'anonymous_id' and customer_id is not null "
             "and customer_id not in (select customer_id from audiences.active_browsers) "
+            "and customer_id in (select customer_id from customer_360.customers where has_consent_personalisation) "
             "and customer_id not in (select customer_id from customer_360.customers where order_count_30d > 0) order by 1 limit 1",
         ) or ("", "")
     views = [

@@ -112,7 +112,8 @@ def _ended(found: Sql, steps: Many[Step], last: int, window: Window) -> Sql:
 
 def _known(matches: Many[EventMatch], only: Sql) -> list[Sql]:
     """What every scan of events begins with: somebody's, of a name that is asked for, before the as-of."""
-    names = tuple(dict.fromkeys(name for match in matches for name in match.names))
+    # a name that is asked for twice stands here twice: leaving one out would make the text depend on values
+    names = tuple(name for match in matches for name in match.names)
     past = sql("events.occurred_at < {}", value(AS_OF))
     return [Sql("events.customer_id is not null"), *([only] if only.text else []), named(names, "events"), past]
 

@@ -2,13 +2,17 @@
 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from importlib.metadata import version
 from typing import Any
+from uuid import uuid4
 
 import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DbtCliResource, DbtProject
+from packaging.version import Version
 
 from orchestration.resources import Platform
-from orchestration.transform import PASS_VARS
+from orchestration.transform import DBT_PROJECT, PASS_VARS
 from orchestration.turns import take_turn
 from orchestration.warehouse import row_count
 
@@ -23,6 +27,10 @@ STAGE_OF_SCHEMA = {
     "predictions": "predict",
     "audiences": "activate",
 }
+
+
+PARSED = "partial_parse.msgpack"
+"""dbt's own name for what it keeps of a project that it has read."""
 
 
 class AddressTranslator(DagsterDbtTranslator):
@@ -51,6 +59,19 @@ class AddressTranslator(DagsterDbtTranslator):
         return {}
 
 
+class DbtOfPasses(DbtCliResource):
+    """dbt for Dagster without what takes seconds of every pass and is not needed."""
+
+    def _initialize_dbt_core_adapter(self, args: Sequence[str]) -> None:  # type: ignore[override]
+        """No adapter in Dagster's own process: it reads all of dbt's macros anew, and we count rows ourselves."""
+        return None
+
+    @cached_property
+    def _cli_version(self) -> Version:
+        """The dbt of this environment is the one that is run, there is no need to start it and ask."""
+        return Version(version("dbt-core"))
+
+
 def _test_in_words(test: Mapping[str, Any]) -> str:
     """A generic test is its name and arguments; a test of our own says in its first line what must hold."""
     if generic := test.get("test_metadata"):
@@ -68,12 +89,20 @@ def build_models(
     if from_nothing:
         arguments.append("--full-refresh")
     events: list[Any] = []
+    # every step gets a folder of some megabytes; that of a failed one stays for whoever looks for the cause
+    step = context.op_execution_context.op.name
+    folder = DBT_PROJECT / "target" / f"{step}-{context.run.run_id[:7]}-{uuid4().hex[:7]}"
+    # what dbt read of the project holds for every step on this installation, and reading it takes longer than a small step
+    parsed, known = folder / PARSED, platform.settings.home / PARSED
     try:
+        folder.mkdir(parents=True)
+        if known.exists():
+            shutil.copyfile(known, parsed)
         with platform.warehouse.dbt_turn():
-            invocation = dbt.cli(arguments, context=context)
+            invocation = dbt.cli(arguments, context=context, target_path=folder)
             events.extend(invocation.stream())
-        # every step gets a folder of some megabytes; that of a failed one stays for whoever looks for the cause
-        shutil.rmtree(invocation.target_path)
+        shutil.move(parsed, known)
+        shutil.rmtree(folder)
     finally:
         # also where a model failed: what was built before it counts
         yield from _with_row_counts(events, context, platform)

@@ -23,7 +23,7 @@ SPECS = {
             ["audiences", table],
             group_name="activate",
             description=text,
-            deps=[["audiences", name] for name in AUDIENCE_NAMES],
+            deps=[["audiences", name] for name in [*AUDIENCE_NAMES, "rule_members"]],
             kinds={"python"},
         )
         for table, text in SPECS.items()

@@ -22,7 +22,7 @@ from activation.command_stream import CommandStream
 from tests.activation.publications import audience, identifiers_of, profiles
 from tests.forked import PROCESSES
 
-READERS = 4
+READERS = 8
 OnStep = Callable[[str], None]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from activation.api.settings import READ_AUDIENCES, READ_PROFILES
+from activation.api.settings import READ_AUDIENCES, READ_PROFILES, WRITE_AUDIENCES
 from activation.embedded_redis import EmbeddedRedis
 from orchestration.api_service import api_settings
 from orchestration.resources import Platform, build_platform
@@ -56,6 +56,11 @@ def test_it_answers_from_redis_with_keys_of_the_installation_and_ends_when_told(
     assert httpx.get(running.address + "/v1/audiences", headers=bearer).status_code == 200
     running.platform.state.keys.revoke(made.id, now=NOW)
     until(lambda: httpx.get(running.address + "/v1/audiences", headers=bearer).status_code == 401, 10)
+    writer, _ = running.platform.state.keys.create(source="crm", now=NOW, scopes=(WRITE_AUDIENCES,))
+    rule = {"name": "spenders", "rule": {"min_total_spend": 100}}
+    refused = httpx.post(running.address + "/v1/audiences", json=rule, headers={"Authorization": f"Bearer {writer}"})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (422, "invalid_rule")
+    assert "$.owner: is missing." in refused.json()["error"]["problems"]
     port = running.address.rpartition(":")[2]
     status, said = weft(running.platform.settings.home, "serve", "api", "--port", port)
     assert (status, f"Port {port} is taken by another program" in said, "Traceback" in said) == (2, True, False)

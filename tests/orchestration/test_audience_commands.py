@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from orchestration.cli import app
+from orchestration.consent_purposes import PURPOSES
 from orchestration.errors import DecisionError, UnknownAudienceError, UnknownIdentifierError
 from orchestration.memberships import settle_audiences
 from orchestration.resources import Platform
@@ -27,12 +28,16 @@ NODES = {
     "customer_id": "varchar",
 }
 RUN = {"as_of": "timestamp"}
+IDENTIFIED = {"identifier_type": "varchar", "identifier_value": "varchar", "customer_id": "varchar"}
+PERIODS = {"known_to": "timestamp", "valid_from": "timestamp", "valid_to": "timestamp"}
+CUSTOMERS = {"customer_id": "varchar", **{f"has_consent_{purpose}": "boolean" for purpose in PURPOSES}}
 BUILDS = {"build_id": "varchar", "as_of": "timestamp", "completed_at": "timestamp"}
 
 
 def serve(platform: Platform, shop: Shop, number: int, members: dict[str, dict[str, str | None]]) -> None:
     """One whole build, settled and served."""
-    shop.build({"churn_risk": {}, "lapsed_buyers": {}, "active_browsers": {}} | members)
+    others: dict[str, dict[str, str | None]] = {"churn_risk": {"ben": None}, "lapsed_buyers": {}, "active_browsers": {}}
+    shop.build(others | members)
     shop.connection.execute("delete from control.current_run")
     shop.connection.execute("insert into control.current_run values (?)", [day(number)])
     settle_audiences(shop.connection, platform.state)
@@ -49,8 +54,17 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     prepare_manifest(platform.settings)
     with platform.warehouse.writer() as connection:
         shop = Shop(connection)
-        for table, columns in (("identity.nodes", NODES), ("control.current_run", RUN), ("control.builds", BUILDS)):
+        for table, columns in {
+            "identity.nodes": NODES,
+            "identity.memberships": IDENTIFIED | PERIODS,
+            "customer_360.customers": CUSTOMERS,
+            "control.current_run": RUN,
+            "control.builds": BUILDS,
+        }.items():
             create_table(connection, table, columns)
+        for customer, consents in (("ann", True), ("ben", False)):
+            values = [customer, *[consents] * len(PURPOSES)]
+            connection.execute(f"insert into customer_360.customers values ({', '.join('?' * len(values))})", values)
         shop.people("ann", "ann-too", "ben")
         connection.execute(f"insert into identity.nodes values ('1', 'email', '{EMAIL}', 'member', 'ann')")
         connection.execute("insert into identity.nodes values ('2', 'device_id', 'kiosk', 'hot', null)")
@@ -64,9 +78,19 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         serve(platform, shop, 1, {"high_value": {"ann": "expected 95"}, "cart_abandoners": {"ann": "left a cart"}})
         serve(platform, shop, 2, {"high_value": {"ann": "expected 99 [bold]"}, "cart_abandoners": {}})
     platform.warehouse.serve_newest_build()
-    platform.state.register_version(
-        audience="high_value", build_id="b2", definition_hash="d", content_hash="c", member_count=1, as_of=day(2)
-    )
+    state = platform.state
+    for content in ("published", "held"):
+        state.register_version(
+            audience="high_value",
+            build_id="b2",
+            definition_hash="d",
+            content_hash=content,
+            member_count=1,
+            as_of=day(2),
+        )
+    state.record_publication("high_value", 1, 1, "published")
+    state.record_publication("high_value", 2, 1, "held")
+    state.approvals.hold("high_value", 2, sentence="it grew by half.", seen="b2", now=day(3))
     yield home
 
 
@@ -87,12 +111,17 @@ def test_list_tells_who_answers_for_an_audience_who_is_in_and_what_was_registere
         "consent_purpose": "personalisation",
         "destinations": ["redis"],
         "members": 1,
-        "version": 1,
-        "version_members": 1,
-        "as_of": "2026-01-03T00:00:00Z",
-        "status": "registered",
+        "standing": {
+            "published_version": 1,
+            "published_members": 1,
+            "published_as_of": "2026-01-03T00:00:00Z",
+            "newest_version": 2,
+            "status": "held",
+            "held": "it grew by half.",
+        },
     }
-    assert (by_name["cart_abandoners"]["members"], by_name["cart_abandoners"]["version"]) == (0, None)
+    assert by_name["cart_abandoners"]["members"] == 0
+    assert by_name["cart_abandoners"]["standing"]["newest_version"] is None
     table = weft(home, "list")
     assert all(each["audience"] in table for each in found)
 
@@ -111,7 +140,7 @@ def test_show_says_the_definition_the_last_changes_and_what_redis_does_not_have(
 
 def test_history_has_every_change_with_its_reason_and_of_a_customer_those_of_merged_ids_too(home: Path) -> None:
     lines = weft(home, "history", "high_value").splitlines()
-    assert [line.split()[0] for line in lines[1:]] == ["6", "5", "4", "3", "2"]
+    assert [line.split()[0] for line in lines[1:]] == ["7", "6", "5", "4", "3"]
     of_ann = weft(home, "history", "high_value", "--customer", "ann-too")
     assert "merged into ann" in of_ann
     assert "ben" not in of_ann
@@ -131,6 +160,18 @@ def test_why_finds_the_living_customer_and_says_since_when_and_why(home: Path, a
     assert "cart_abandoners: not in, left 2026-01-03 00:00: no longer matches" in said
     assert "Never in: active_browsers" in said
     assert EMAIL not in said.lower()
+
+
+def test_why_names_what_withholds_somebody_and_where_the_publication_stands(home: Path) -> None:
+    of_ann, of_ben = weft(home, "why", "ann", "high_value"), weft(home, "why", "ben")
+    assert "nothing withholds them from publication" in of_ann
+    assert "v1 of 1 is published" in of_ann
+    assert "v2 is held: it grew by half." in of_ann
+    assert "not published: no consent for the purpose" in of_ben
+    assert (
+        json.loads(weft(home, "why", "ben", "churn_risk", "--json"))["audiences"][0]["withheld"]
+        == "no consent for the purpose"
+    )
 
 
 def test_why_about_one_audience_has_the_whole_history_also_for_machines(home: Path) -> None:

@@ -8,6 +8,7 @@ import dagster as dg
 import pytest
 
 from activation import EmbeddedRedis, NotPublishedError, Reader
+from orchestration.stuck_publications import stuck_publications
 from tests.orchestration.audience_shop import Shop, shop_at
 
 pytestmark = pytest.mark.usefixtures("manifest")
@@ -146,6 +147,24 @@ def test_a_changed_life_time_reaches_redis_without_a_build_and_one_that_passed_i
         assert shop.published() == shop.members
 
 
+def test_what_a_guard_would_hold_back_is_not_confirmed(shop: Shop) -> None:
+    shop.define(**{KNOWN: {}, NEW: {"guards": {"max_age_hours": 1}}})
+    shop.known_at = shop.now
+    published_at = shop.build(**{KNOWN: {"c1"}, NEW: {"c2"}})
+    shop.settle()
+    shop.later(hours=2)
+    instant = shop.build()
+    [key] = shop.tick()
+    assert shop.run(key) == f"confirmed {KNOWN}, profiles"
+    assert (shop.as_of(KNOWN), shop.as_of(NEW)) == (instant, published_at)
+    shop.later(hours=1)
+    assert shop.tick() == []
+    shop.known_at = shop.now
+    instant = shop.build()
+    shop.settle()
+    assert shop.as_of(NEW) == instant
+
+
 def test_a_version_whose_build_is_no_longer_kept_is_published_from_a_newer_one_that_holds_it(shop: Shop) -> None:
     shop.build(**{KNOWN: {"c1"}})
     shop.settle()
@@ -171,6 +190,9 @@ def test_a_publication_that_fails_is_tried_for_ever_with_pauses(shop: Shop) -> N
         shop.later(seconds=20)
         assert [key for key in shop.tick() if key.startswith(KNOWN)] == []
         shop.later(minutes=10)
+    told = stuck_publications(shop.platform.state, shop.now)[KNOWN]
+    assert "could not be published in 6 tries; the last one said: expires_after of the audience" in told
     shop.define(**{KNOWN: {}})
     shop.settle()
     assert shop.published()[KNOWN] == {"c1"}
+    assert stuck_publications(shop.platform.state, shop.now) == {}

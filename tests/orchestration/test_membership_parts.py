@@ -9,6 +9,7 @@ from random import Random
 
 import pytest
 
+from orchestration import overlaps
 from orchestration.failpoints import FAILPOINTS
 from orchestration.membership_checks import membership_faults
 from orchestration.memberships import changes_after
@@ -61,8 +62,9 @@ def test_a_settlement_that_is_killed_and_made_again_tells_nothing_twice_and_noth
         assert shop.rows("entered_at where audience = 'r_big' and customer_id = 'a'") == [(day(0),)]
 
 
-def test_overlaps_are_the_customers_of_each_pair(shop: Shop) -> None:
-    dice, names = Random(5), ["fans", "buyers", "r_big", "r_new", "nobody"]
+@pytest.mark.parametrize("further", [0, overlaps.BITS])
+def test_overlaps_are_the_customers_of_each_pair(shop: Shop, further: int) -> None:
+    dice, names = Random(5), ["fans", "buyers", "r_big", *(f"r_{number}" for number in range(further)), "nobody"]
     shop.people(*(f"c{number}" for number in range(200)))
     members = {name: {each: None for each in shop.living if dice.random() < 0.3} for name in names[:-1]} | {
         "nobody": {}

@@ -74,11 +74,11 @@ PROFILE = st.fixed_dictionaries(
 )
 EVENT = st.fixed_dictionaries(
     {
-        "customer_id": st.sampled_from([*CUSTOMERS, None]),
+        "customer_id": st.sampled_from(["a", "a", "a", "b", "b", "c", None]),
         "event": st.sampled_from(NAMES),
         "occurred_at": st.sampled_from([*INSTANTS, AS_OF]),
-        "product_id": _or_none(["p1", "p2"]),
-        "category": _or_none(["shoes", "hats"]),
+        "product_id": st.sampled_from(["p1", "p1", "p2", None]),
+        "category": st.sampled_from(["shoes", "shoes", "hats", None]),
     }
 )
 
@@ -87,7 +87,10 @@ EVENT = st.fixed_dictionaries(
 def populations(draw: st.DrawFn) -> dict[str, list[dict[str, Any]]]:
     """Profiles, events and the members of two audiences."""
     profiles = [{"customer_id": customer, **draw(PROFILE)} for customer in CUSTOMERS]
-    events = [{"landed_seq": seq, **event} for seq, event in enumerate(draw(st.lists(EVENT, max_size=14)))]
+    events = [
+        {"landed_seq": seq, **event}
+        for seq, event in enumerate(draw(st.lists(EVENT, min_size=draw(st.sampled_from([0, 6, 12])), max_size=16)))
+    ]
     members = [
         {"audience": name, "customer_id": who}
         for name in AUDIENCES
@@ -153,7 +156,7 @@ FILTERS = st.one_of(
 )
 MATCHES = st.fixed_dictionaries(
     {"event": st.sampled_from(NAMES) | st.lists(st.sampled_from(NAMES), min_size=1, max_size=2)},
-    optional={"where": st.lists(FILTERS, max_size=2)},
+    optional={"where": st.lists(FILTERS, max_size=1)},
 )
 WINDOWS = st.one_of(
     st.just({}),
@@ -192,6 +195,8 @@ LEAVES = st.one_of(
     ATTRIBUTES,
     st.sampled_from(AUDIENCES).map(lambda name: {"audience": name}),
     COUNTS,
+    COUNTS,
+    sequences(),
     sequences(),
     SHORT_FORMS,
 )

@@ -1,4 +1,4 @@
-"""Who a rule is about, evaluated in plain Python from its JSON and docs/audience-rules.md alone: no tree, no SQL, nothing of the compiler."""
+"""Who a rule is about, in plain Python from its JSON and docs/audience-rules.md alone: no tree, no SQL, nothing of the compiler."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
@@ -29,7 +29,7 @@ class Oracle:
         """Ids of the customers for whom the rule holds."""
         return {profile["customer_id"] for profile in self.profiles if self.holds(rule, profile)}
 
-    def holds(self, rule: Any, profile: Row) -> bool:
+    def holds(self, rule: Any, profile: Row) -> bool:  # noqa: PLR0911 (one line for each kind)
         """Whether the rule holds for one customer."""
         if "all" in rule:
             return all(self.holds(child, profile) for child in rule["all"])
@@ -55,7 +55,7 @@ class Oracle:
             return True
         return seen is not None and seen <= self.as_of - rule["days_since_last_event"] * DAY
 
-    def condition(self, asked: Any, value: Any) -> bool:
+    def condition(self, asked: Any, value: Any) -> bool:  # noqa: PLR0911 (one line for each question)
         """One question about one value; a missing value meets is_null, ne and not_in."""
         operator, wanted = asked["op"], asked.get("value")
         if operator == "is_null":

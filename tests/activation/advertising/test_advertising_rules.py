@@ -13,8 +13,8 @@ from activation.fake_destinations.google import ACCOUNT, CLIENT_ID, CLIENT_SECRE
 from activation.fake_destinations.google import Google as FakeGoogle
 from activation.fake_destinations.meta import AUDIENCE, TOKEN
 from activation.fake_destinations.meta import Meta as FakeMeta
-from tests.activation.destinations import test_google, test_meta
-from tests.activation.destinations.driven import StandingClock
+from tests.activation.advertising import test_google, test_meta
+from tests.activation.advertising.driven import StandingClock
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from activation.fake_destinations.known_people import Person
 from activation.fake_destinations.meta import Meta as FakeMeta
 from activation.fake_destinations.vendor import Reply
 from activation.syncs.contract import DestinationUnavailableError
-from tests.activation.destinations import test_google, test_meta
-from tests.activation.destinations.driven import Driver, StandingClock, members, opened
+from tests.activation.advertising import test_google, test_meta
+from tests.activation.advertising.driven import Driver, StandingClock, members, opened
 
 EMAILS = [f"person.{n}@{domain}" for n in range(4) for domain in ("gmail.com", "example.com")]
 PHONES = [f"+4917100000{n:02}" for n in range(6)]

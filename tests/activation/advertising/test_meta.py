@@ -13,7 +13,7 @@ from activation.fake_destinations.meta import APP_SECRET, AUDIENCE, TOKEN
 from activation.fake_destinations.meta import Meta as FakeMeta
 from activation.fake_destinations.vendor import Reply
 from activation.syncs.contract import DestinationMisconfiguredError, DestinationUnavailableError
-from tests.activation.destinations.driven import Driver, StandingClock, members, opened
+from tests.activation.advertising.driven import Driver, StandingClock, members, opened
 
 ENTRY: dict[str, Any] = {
     "name": "meta_ads", "type": "meta", "purposes": ["advertising", "sharing"], "api_url": "{url}",
