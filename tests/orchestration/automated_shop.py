@@ -122,7 +122,7 @@ WRONG = {"cursor first": CursorFirst}
 def run_once(
     home: Path, variables: dict[str, str], more: dict[str, Any], crash_at: str | None, at: tuple[float, str]
 ) -> None:
-    """A process of its own (`at`: its time, and its kind): one run, which may be killed. It exits with 0 where nothing is left to tell, else 3."""
+    """A process of its own (`at`: its time and kind): one run. It exits with 0 where nothing is left to tell, else with 3."""
     os.environ.update(variables)
     settings = {"crash_at": crash_at, "allow_crashes": True} if crash_at else {}
     platform = Platform(load_settings(home=home, **settings))
