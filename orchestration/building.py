@@ -14,6 +14,7 @@ from orchestration.resources import Platform
 from orchestration.rule_audiences import build_rule_members
 from orchestration.state import AudienceVersion
 from orchestration.stitching import Statistics, stitch
+from orchestration.sync_copies import copy_syncs
 from orchestration.transform import AUDIENCES, CUSTOMERS, EVIDENCE, dbt_build, prepare_manifest
 from orchestration.turns import end_turn, take_turn
 from orchestration.warehouse import tables_of
@@ -64,6 +65,7 @@ def _build(
         settle_audiences(connection, platform.state)
         sweep_before_whole(platform, connection)
         assign_holdouts(connection, platform.state)
+        copy_syncs(connection, platform)
         (mark_selection_built if select else mark_build_whole)(connection, build_id)
     return statistics, register_changes(platform.warehouse, platform.state)
 

@@ -154,6 +154,20 @@ class SyncBooks:
         query = sa.select(sync_attempts).where(sync_attempts.c.sync == sync).order_by(sync_attempts.c.id.desc())
         return self._mappings(query.limit(limit))
 
+    def records_since(self, instant: datetime | None) -> list[dict[str, Any]]:
+        """Ledger rows of all syncs that changed then or later; all of them where nothing is said."""
+        query = sa.select(sync_records)
+        return self._mappings(query.where(sync_records.c.changed_at >= instant) if instant else query)
+
+    def record_count(self) -> int:
+        """Ledger rows of all syncs."""
+        with self._engine.connect() as connection:
+            return connection.scalar(sa.select(sa.func.count()).select_from(sync_records)) or 0
+
+    def all_runs(self) -> list[dict[str, Any]]:
+        """Every run that is kept."""
+        return self._mappings(sa.select(sync_runs).order_by(sync_runs.c.started_at, sync_runs.c.run_id))
+
     def pauses(self) -> dict[str, datetime | None]:
         """Until when each destination gets no request."""
         with self._engine.connect() as connection:
@@ -192,6 +206,22 @@ class SyncBooks:
         with self._engine.begin() as connection:
             self.ledger(sync).close_killed(connection, now)
             return connection.execute(sync_records.update().where(*chosen).values(values)).rowcount
+
+    def forget(self, customer_id: str) -> int:
+        """Drop the ledger rows of a customer which no destination holds any more, such as after an erasure; how many are left because one
+        still may."""
+        theirs = sync_records.c.customer_id == customer_id
+        is_gone = sync_records.c.fingerprint.is_(None) & sync_records.c.accepted_fingerprint.is_(None)
+        is_over = sync_records.c.status == "accepted"
+        with self._engine.begin() as connection:
+            keys = sa.select(sync_records.c.sync, sync_records.c.record_key).where(theirs, is_gone, is_over)
+            gone: list[Any] = list(connection.execute(keys))
+            for sync, record_key in gone:
+                lines = (sync_attempts.c.sync == sync) & (sync_attempts.c.record_key == record_key)
+                connection.execute(sync_attempts.delete().where(lines))
+            connection.execute(sync_records.delete().where(theirs, is_gone, is_over))
+            left = sa.select(sa.func.count()).select_from(sync_records).where(theirs)
+            return connection.scalar(left) or 0
 
     def _runs(self, query: sa.Select[Any]) -> list[SyncRun]:
         names = list(SyncRun.__dataclass_fields__)

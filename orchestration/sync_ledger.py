@@ -16,7 +16,9 @@ from orchestration.sync_tables import IS_OPEN, sync_attempts, sync_pauses, sync_
 
 ROWS_AT_ONCE = 5_000
 READ_AT_ONCE = 100_000
+WRITTEN_AT_ONCE = 50_000
 ATTEMPTS_KEPT = timedelta(days=30)
+RUNS_KEPT = timedelta(days=365)
 KILLED = "The process of this run was killed."
 STANDING = pa.schema([("record_key", pa.string()), ("customer_id", pa.string()), ("source", pa.int64())])
 _FIELDS = tuple(Row.__dataclass_fields__)
@@ -46,20 +48,27 @@ class SyncLedger:
 
     def rows(self, keys: Iterable[str]) -> Mapping[str, Row]:
         """See the protocol."""
-        found = {}
+        found: dict[str, Row] = {}
         columns = [sync_records.c[_COLUMN.get(name, name)] for name in _FIELDS]
         with self._engine.connect() as connection:
             for some in _chunks(keys):
                 query = sa.select(*columns).where(self._mine, sync_records.c.record_key.in_(some))
-                for row in connection.execute(query):
-                    found[row[0]] = Row(*row)
+                read: Iterable[Any] = connection.execute(query)
+                found.update((row[0], Row(*row)) for row in read)
         return found
 
     def begin(self, start: RunStart, changed: Sequence[Row], now: datetime) -> int:
         """See the protocol."""
         with self._engine.begin() as connection:
             self.close_killed(connection, now)
-            self._write(connection, changed, now)
+        # each row stands for itself: a process that dies in between has planned the others for nothing. In one piece a million of them
+        # would keep every other writer of a SQLite out for longer than those wait
+        *whole, last = [changed[at : at + WRITTEN_AT_ONCE] for at in range(0, len(changed), WRITTEN_AT_ONCE)] or [()]
+        for some in whole:
+            with self._engine.begin() as connection:
+                self._write(connection, some, now)
+        with self._engine.begin() as connection:
+            self._write(connection, last, now)
             open_rows = self._open(connection)
             run = {
                 **dict.fromkeys(RunTotals.__dataclass_fields__, 0), "run_id": start.run_id, "sync": self.sync, "kind": start.kind,
@@ -69,6 +78,8 @@ class SyncLedger:
             connection.execute(sync_runs.insert().values(run))
             old = (sync_attempts.c.sync == self.sync) & (sync_attempts.c.at < now - ATTEMPTS_KEPT)
             connection.execute(sync_attempts.delete().where(old))
+            long_over = (sync_runs.c.sync == self.sync) & (sync_runs.c.ended_at < now - RUNS_KEPT)
+            connection.execute(sync_runs.delete().where(long_over))
         return open_rows
 
     def open_keys(self, now: datetime, operation: Operation) -> list[str]:
@@ -128,14 +139,14 @@ class SyncLedger:
         with self._engine.begin() as connection:
             self._close(connection, run_id, status, words, now)
             columns = [sync_runs.c[name] for name in RunTotals.__dataclass_fields__]
-            row = connection.execute(sa.select(*columns).where(sync_runs.c.run_id == run_id)).one()
+            row: Any = connection.execute(sa.select(*columns).where(sync_runs.c.run_id == run_id)).one()
         return RunTotals(*row)
 
     def pause(self) -> Pause:
         """See the protocol."""
         query = sa.select(sync_pauses.c.not_before, sync_pauses.c.in_a_row, sync_pauses.c.words)
         with self._engine.connect() as connection:
-            row = connection.execute(query.where(sync_pauses.c.destination == self._destination)).first()
+            row: Any = connection.execute(query.where(sync_pauses.c.destination == self._destination)).first()
         return Pause(*row) if row else Pause()
 
     def set_pause(self, pause: Pause) -> None:
@@ -148,7 +159,8 @@ class SyncLedger:
     def close_killed(self, connection: sa.Connection, now: datetime) -> None:
         """One run of a sync at a time: one that is still running was killed, and nobody touched its rows since."""
         running = sa.select(sync_runs.c.run_id).where(sync_runs.c.sync == self.sync, sync_runs.c.status == "running")
-        for run_id in connection.scalars(running).all():
+        run_ids: list[str] = list(connection.scalars(running))
+        for run_id in run_ids:
             self._close(connection, run_id, "killed", KILLED, now)
 
     # ---- inside a transaction -----------------------------------------------------------------------------------

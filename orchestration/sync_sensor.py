@@ -19,7 +19,7 @@ from orchestration.runs import NOT_OVER, is_dead
 from orchestration.state import utc_now
 from orchestration.sync_books import SyncRun
 from orchestration.sync_gate import WarehouseGate
-from orchestration.syncing import configured
+from orchestration.syncing import Syncing, configured
 
 
 @dataclass(frozen=True)
@@ -81,11 +81,11 @@ def syncs_due(
     for sync in found:
         by_destination.setdefault(sync.destination.name, []).append(sync)
     cursor: dict[str, int] = json.loads(context.cursor or "{}")
-    busy = _running(context.instance)
+    busy, syncing = _running(context.instance), Syncing(platform)
     requests, reasons = [], []
     for name, some in by_destination.items():
         reason = reason_to_run(some, seen, now)
-        if reason is None or name in busy:
+        if reason is None or name in busy or syncing.is_busy(name):
             continue
         cursor[name] = cursor.get(name, 0) + 1
         reasons.append(reason)

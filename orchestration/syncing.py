@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from activation.errors import ActivationError
 from activation.syncs.clock import Clock
-from activation.syncs.engine import Report, preview, run
+from activation.syncs.engine import Report, ask, preview, run
 from activation.syncs.fingerprints import Fingerprints
 from activation.syncs.ledger import RunStart, RunTotals
 from activation.syncs.pacing import Pacer
@@ -82,7 +82,7 @@ class Syncing:
             for place, sync in enumerate(syncs):
                 # the last of them gets something as well, whatever the others took
                 budget = max(ends_at - self.clock.now(), destination.budget_seconds / len(syncs) / 4)
-                reports.append(self._run(sync, pacer, budget, f"{run_id or uuid.uuid4()}.{place}"))
+                reports.append(self._run(sync, pacer, budget, self._run_id(run_id, place)))
         return reports
 
     def run_all(
@@ -104,6 +104,12 @@ class Syncing:
         members = read_members(self.platform.warehouse, self.platform.state, sync, self.gate)
         with self._job(sync, Pacer(1.0, self.clock), 0.0) as job:
             return preview(job, members.table)
+
+    def ask(self, sync: Sync) -> dict[str, int] | None:
+        """What the destination would say of a run, where it can be asked without anything being changed; None where it cannot."""
+        members = read_members(self.platform.warehouse, self.platform.state, sync, self.gate)
+        with self._job(sync, Pacer(sync.destination.rate_per_second, self.clock), 0.0) as job:
+            return ask(job, members.table)
 
     def withdraw(self, sync: Sync) -> Report:
         """Have everything removed that the destination took of this audience, such as when it is to go there no more."""
@@ -139,6 +145,14 @@ class Syncing:
         except Timeout:
             raise busy from None
 
+    def is_busy(self, destination: str) -> bool:
+        """Whether another process sends there right now."""
+        try:
+            with self.alone(destination):
+                return False
+        except SyncBusyError:
+            return True
+
     def _told(self, syncs: Sequence[Sync], done: Callable[[list[Report]], None]) -> list[Report]:
         try:
             reports = self.run_destination(syncs)
@@ -161,6 +175,11 @@ class Syncing:
             start = RunStart(run_id, "run", build_id, revision, 0)
             state.syncs.note_failed(sync.name, start, str(error), self._now())
             return Report(sync.name, run_id, "failed", RunTotals(), 0, str(error))
+
+    def _run_id(self, run_id: str | None, place: int) -> str:
+        """A step of Dagster that is tried again has the run's id a second time."""
+        named = f"{run_id}.{place}"
+        return named if run_id and not self.platform.state.syncs.is_known(named) else str(uuid.uuid4())
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self.clock.now(), UTC).replace(tzinfo=None)

@@ -2,14 +2,24 @@
 
 import re
 import textwrap
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import duckdb
+import pyarrow as pa
 import yaml
 
+from activation.destinations import Tools
+from activation.fake_destinations.vendor import Call, Reply, Vendor
+from activation.syncs.clock import Clock
+from activation.syncs.contract import Change, Destination, Outcome
 from ingestion.mappings import load_mapping
+from orchestration.destinations_file import load_destinations
 from orchestration.landing import land_file
+from orchestration.outbound import outbound_client
+from orchestration.settings import load_settings
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
@@ -39,6 +49,48 @@ def test_the_audience_of_add_an_audience_is_declared_as_the_shipped_ones_are() -
     assert model.keys() == shipped.keys()
     assert model["meta"]["audience"].keys() == shipped["meta"]["audience"].keys()
     assert [column["name"] for column in model["columns"]] == [column["name"] for column in shipped["columns"]]
+
+
+def test_the_destination_of_syncs_can_be_used(tmp_path: Path) -> None:
+    settings = load_settings(home=tmp_path)
+    settings.destinations_file.write_text(_blocks("syncs.md")["yaml"], encoding="utf-8")
+    [destination] = load_destinations(settings)
+    assert destination.columns == ("email", "order_count")
+
+
+def test_the_destination_of_add_a_destination_sends_and_removes(tmp_path: Path) -> None:
+    module: dict[str, Any] = {"__name__": "loyalty"}
+    exec(compile(_blocks("add-a-destination.md")["python"], "loyalty.py", "exec"), module)
+    vendor = Programme(Clock())
+    with vendor.serving() as url, outbound_client(url, allow_private=True) as client:
+        config = module["LoyaltyConfig"](
+            name="points", type="loyalty", purposes=["advertising"], url=url, token={"env": "T"}, fields={"mail": "email"}
+        )  # type: ignore[operator]  # fmt: skip
+        tools = Tools("vip", lambda _: client, lambda _: "token", tmp_path)
+        adapter = module["open_loyalty"](config, tools)
+        assert isinstance(adapter, Destination)
+        [record] = adapter.records(pa.table({"customer_id": ["c1"], "email": ["a@x.org"]}))
+        change = Change(record.key, record.customer_id, "upsert", record.payload, None, "key", 1)
+        assert adapter.send([change]) == [Outcome("accepted")]
+        assert vendor.members == {"c1": {"mail": "a@x.org"}}
+        removal = replace(change, operation="remove", payload={})
+        assert [adapter.send([removal])[0].status for _ in range(2)] == ["accepted", "accepted"]
+    assert vendor.members == {}
+
+
+class Programme(Vendor):
+    """The loyalty programme of the page."""
+
+    members: dict[str, Any]
+
+    def answer(self, call: Call) -> Reply:
+        self.members = getattr(self, "members", {})
+        member = call.path.rpartition("/")[2]
+        assert call.headers["authorization"] == "Bearer token"
+        if call.method == "PUT":
+            self.members[member] = call.json
+            return Reply(200, {})
+        return Reply(204 if self.members.pop(member, None) else 404, b"")
 
 
 def test_links_between_pages_lead_somewhere() -> None:

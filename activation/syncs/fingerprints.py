@@ -28,7 +28,11 @@ class Fingerprints:
 
     def shown(self, record_key: str) -> str:
         """A record's name where anybody may read it, such as in Dagster."""
-        return self._hex(b"shown", record_key)[:12]
+        return self.record(record_key)[:12]
+
+    def record(self, record_key: str) -> str:
+        """A record's name where more people read it than the ledger."""
+        return self._hex(b"shown", record_key)
 
     def sources(self, members: pa.Table, code: str) -> np.ndarray:
         """64 bits (int64, never 0) per row of all columns; `code` stands for what makes records of them."""

@@ -117,7 +117,7 @@ class RunTotals:
 
 
 class Ledger(Protocol):
-    """The rows of one sync, which is one audience at one destination. Everything that a method writes is one transaction."""
+    """The rows of one sync, which is one audience at one destination. What a method writes is one transaction, but for `begin`."""
 
     def standing(self) -> pa.Table:
         """record_key, customer_id and source of every record that is wanted at the destination."""
@@ -126,7 +126,10 @@ class Ledger(Protocol):
         """Rows by record key."""
 
     def begin(self, start: RunStart, changed: Sequence[Row], now: datetime) -> int:
-        """Write what planning changed, and the run; how many rows are open. Closes the books of a run that was killed."""
+        """Write what planning changed, and then the run; how many rows are open. Closes the books of a run that was killed first.
+
+        Many rows go in parts: each stands for itself, and the next plan makes those anew that were not written.
+        """
 
     def open_keys(self, now: datetime, operation: Operation) -> list[str]:
         """Keys of the open rows whose time has come, those that failed last."""

@@ -13,6 +13,7 @@ from orchestration.holdout_assignments import assign_holdouts
 from orchestration.publishing import PROFILES, online_store, publish, register_changes
 from orchestration.resources import Platform
 from orchestration.retrying import retried_when_transient
+from orchestration.sync_copies import copy_syncs
 from orchestration.transform import AUDIENCES, audience_definitions, manifest_path, read_manifest
 from orchestration.upstream_checks import FailedUpstreamChecks
 
@@ -46,6 +47,7 @@ def audience_versions(context: dg.AssetExecutionContext, platform: dg.ResourcePa
     with platform.warehouse.writer() as connection:
         sweep_before_whole(platform, connection)
         assign_holdouts(connection, platform.state)
+        copy_syncs(connection, platform)
         mark_build_whole(connection, context.run.run_id)
     registered = register_changes(platform.warehouse, platform.state)
     changed = {version.audience: f"v{version.version}: {version.member_count:,}" for version in registered}
@@ -101,12 +103,14 @@ def other_audiences(
 def confirmations(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """What readers are told of audiences that the newest build left unchanged: that they are as of that build, and live on."""
     with online_store(platform.settings) as client:
-        told = confirm_unchanged(client, platform.state)
+        checks = FailedUpstreamChecks(context.instance)
+        told = confirm_unchanged(client, platform.state, platform.warehouse, checks)
     if told.missing:
         context.log.warning(f"Redis no longer holds {', '.join(told.missing)}; it is published again.")
-    return dg.MaterializeResult(
-        metadata={"confirmed": len(told.confirmed), "missing": len(told.missing), "overtaken": len(told.stale)}
-    )
+    for name, sentence in sorted(told.held.items()):
+        context.log.warning(f"{name} is not confirmed: {sentence}")
+    counts = {"confirmed": told.confirmed, "missing": told.missing, "overtaken": told.stale, "held": told.held}
+    return dg.MaterializeResult(metadata={name: len(audiences) for name, audiences in counts.items()})
 
 
 def _published(
@@ -118,7 +122,7 @@ def _published(
         raise dg.Failure(
             f"{name} has no registered version {config.version or ''}; materialise control/audience_versions first."
         )
-    checks = FailedUpstreamChecks(context.instance, context.repository_def.asset_graph)
+    checks = FailedUpstreamChecks(context.instance)
     result = publish(
         platform.settings, platform.warehouse, state, version, attempt=config.attempt, failed_checks=checks
     )

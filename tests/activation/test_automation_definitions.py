@@ -1,5 +1,6 @@
 """automations.yml: one sentence for each mistake; codes and their pools; what stands between the engine and a destination."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from activation.automations.coupons import ALPHABET, codes_of, made_code
 from activation.automations.definitions import AutomationError, load_automations
 from activation.automations.telling import TOLD_BEFORE, Content, Telling
+from activation.destinations import KINDS
 from activation.syncs.contract import Change, Outcome
 
 GOOD: dict[str, Any] = {"name": "welcome", "audience": "fans", "when": "entered", "destination": "hook"}
@@ -110,3 +112,18 @@ def test_only_what_may_go_out_reaches_the_destination_and_its_words_lose_what_th
         ("accepted", None),
     ]
     assert [(each.customer_id, each.payload, each.key) for each in inner.sent] == [("a", {"city": "Kiel"}, "a.1")]
+
+
+def _blocks(page: str) -> list[Any]:
+    text = (Path(__file__).resolve().parents[2] / "docs" / page).read_text(encoding="utf-8")
+    return [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)]
+
+
+def test_the_examples_of_the_docs_are_accepted_as_they_stand(tmp_path: Path) -> None:
+    file = tmp_path / "automations.yml"
+    file.write_text(yaml.safe_dump(_blocks("automations.md")[0]), encoding="utf-8")
+    known = {"audiences": {"high_value", "lapsed_buyers"}, "destinations": {"shop": "webhook"}}
+    assert len(load_automations(file, **known)) == 2  # type: ignore[arg-type]
+    for block in _blocks("destinations.md"):
+        for each in block["destinations"]:
+            assert KINDS[each["type"]].config_model.model_validate(each).name == each["name"]

@@ -48,6 +48,8 @@ class Shop:
     meta: dict[str, dict[str, Any]] = field(default_factory=dict)
     customers: dict[str, int] = field(default_factory=dict)
     builds: int = 0
+    known_at: datetime = STARTED_AT
+    """When the newest event came."""
     cursor: str | None = None
     runs: dict[str, dg.RunRequest] = field(default_factory=dict)
     """Runs that Dagster made, by run key: it makes none for a key that it knows."""
@@ -75,7 +77,9 @@ class Shop:
         self.builds += 1
         self.now += timedelta(minutes=1)
         self.built_at = self.now
-        write_build(self.platform, f"build-{self.builds}", self.now, self.members, self.customers)
+        write_build(
+            self.platform, f"build-{self.builds}", self.now, self.members, self.customers, known_at=self.known_at
+        )
         return self.now
 
     def later(self, **time: int) -> None:
@@ -119,7 +123,7 @@ class Shop:
                 with redis.Redis.from_url(self.server.url) as client:
                     if killed_at == "begin":
                         raise KilledError
-                    told = confirm_unchanged(client, platform.state)
+                    told = confirm_unchanged(client, platform.state, platform.warehouse)
                 return f"confirmed {', '.join(told.confirmed)}"
             [config] = (op["config"] for op in request.run_config["ops"].values())
             version = platform.state.version(request.tags["weft/audience"], config["version"])
@@ -147,7 +151,7 @@ class Shop:
             for key in keys:
                 self.run(key)
             self.later(seconds=61)
-            if not keys and not self.platform.state.versions_without("published", "superseded"):
+            if not keys and not self.platform.state.versions_without("published", "superseded", "held"):
                 return
         raise AssertionError("something is asked for again and again")
 
@@ -173,10 +177,17 @@ class Shop:
 
 
 def write_build(
-    platform: Platform, build_id: str, at: datetime, members: Mapping[str, Iterable[str]], customers: Mapping[str, int]
+    platform: Platform,
+    build_id: str,
+    at: datetime,
+    members: Mapping[str, Iterable[str]],
+    customers: Mapping[str, int],
+    *,
+    known_at: datetime = STARTED_AT,
+    others: int = 0,
 ) -> None:
-    """A whole build of these audiences and customers (number of orders by id), as of `at`, when it is completed as well. Everybody
-    consents to everything."""
+    """A whole build of these audiences and customers (number of orders by id), as of `at`, when it is completed as well, and so many
+    `others` without a profile. Everybody consents to everything."""
     with platform.warehouse.writer() as connection, connection.transaction():
         ensure_raw_tables(connection)
         for table, columns in TABLES.items():
@@ -189,10 +200,13 @@ def write_build(
         _write(connection, "audiences.profiles", ("customer_id", "orders"), fields)
         nodes = [("email", f"{name}@shop.example", name) for name, _ in fields]
         _write(connection, "identity.nodes", ("identifier_type", "identifier_value", "customer_id"), nodes)
-        people = sorted({*customers, *(each for ids in members.values() for each in ids)})
+        people = [*sorted({*customers, *(each for ids in members.values() for each in ids)}), *map(str, range(others))]
         consents = {f"has_consent_{each}": pa.array([True] * len(people)) for each in PURPOSES}
         table = pa.table({"customer_id": pa.array(people, pa.string()), **consents})
         write_table(connection, "customer_360.customers", table, TABLES["customer_360.customers"])
+        connection.execute("insert into staging.stg_events (landed_seq, known_at) values (1, ?)", [known_at])
+        connection.execute("delete from control.current_run")
+        connection.execute("insert into control.current_run (as_of) values (?)", [at])
         connection.execute(
             "insert into control.builds (build_id, as_of, completed_at) values (?, ?, ?)", [build_id, at, at]
         )

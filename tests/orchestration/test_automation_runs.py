@@ -24,7 +24,7 @@ def test_who_enters_is_told_once_with_a_code_of_their_own(told: tuple[Fans, Any]
     shop.build("a")
     assert shop.run(automation()).noticed.is_first
     shop.build("a", "b", "c")
-    ran = shop.run(automation())
+    ran = shop.run(automation(message="{order_count} orders, {coupon}"))
     assert (ran.report.status, ran.report.totals.accepted) == ("done", 2)
     given = codes(vendor)
     assert set(given) == {"b", "c"} and len(set(given.values())) == 2
@@ -38,6 +38,7 @@ def test_who_enters_is_told_once_with_a_code_of_their_own(told: tuple[Fans, Any]
         "order_count": 1,
         "customer_id": "b",
     }
+    assert told_of_b["message"] == f"1 orders, {given['b']}"
     again = shop.run(automation())
     assert again.report.totals.planned == 0
     assert len(vendor.calls) == 1

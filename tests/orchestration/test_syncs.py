@@ -14,6 +14,7 @@ from orchestration.cli import main
 from orchestration.errors import SyncBusyError
 from orchestration.resources import Platform
 from orchestration.settings import load_settings
+from orchestration.sync_copies import copy_syncs
 from tests.orchestration.gated_shop import ALL, AS_OF, opened_shop
 from tests.orchestration.synced_shop import Receiver, SyncedShop, hanging, synced
 
@@ -270,3 +271,41 @@ def test_the_sensor_asks_once_for_each_reason_and_a_failed_destination_fails_its
         assert receiver.holds == {"ann", "bob"}
         shop.shop.build()
         assert {request.partition_key for request in tick()} == {"crm", "broken"}
+
+
+@pytest.mark.parametrize("target", ["duckdb", "postgres"])
+def test_analysts_find_the_ledger_in_the_warehouse_without_personal_data(
+    target: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, receiver: Receiver
+) -> None:
+    given = {"postgres_url": request.getfixturevalue("postgres_url")} if target == "postgres" else {}
+    shop = _shop(Platform(load_settings(home=tmp_path, target=target, **given)), monkeypatch)
+    platform = shop.shop.platform
+    shop.sent_to("crm", url(receiver), "all_of_them")
+    receiver.unwanted = {"bob"}
+
+    def copied() -> list[tuple[object, ...]]:
+        with platform.warehouse.writer() as connection:
+            copy_syncs(connection, platform)
+            return connection.rows(
+                "select customer_id, operation, status, is_held from control.sync_records order by customer_id"
+            )
+
+    with platform.warehouse.writer() as connection:
+        assert copy_syncs(connection, platform) == 0
+    shop.run("crm")
+    assert copied() == [
+        ("ann", "upsert", "accepted", True), ("bob", "upsert", "refused", False), ("cy", "upsert", "accepted", True),
+        ("dee", "upsert", "accepted", True),
+    ]  # fmt: skip
+    shop.shop.members["all_of_them"] = ["ann", "bob", "cy"]
+    shop.shop.build()
+    shop.run("crm")
+    assert copied()[-1] == ("dee", "remove", "accepted", False)
+    platform.state.syncs.forget("dee")
+    assert [row[0] for row in copied()] == ["ann", "bob", "cy"]
+    with platform.warehouse.writer() as connection:
+        assert copy_syncs(connection, platform) <= 3
+        runs = connection.rows("select planned, accepted, refused, pending from control.sync_runs order by started_at")
+        assert runs == [(4, 3, 1, 0), (1, 1, 0, 0)]
+        [words] = connection.rows("select words from control.sync_records where status = 'refused'")
+    assert words == ("not wanted: [hidden]",)
