@@ -161,6 +161,8 @@ def _load(connection: Connection, built: Sequence[Audience], wanted: Sequence[Au
     connection.execute(sql.ORIGINS.format(ledger_seq=ledger_seq))
     connection.execute(sql.OPEN.format(but=f"and memberships.audience not in ({waiting})" if waiting else ""))
     connection.execute(sql.TOUCHED)
+    for table in sql.TEMPORARY:  # PostgreSQL plans joins of tables it knows nothing of as if they were small
+        connection.execute(f"analyze {table}")
 
 
 def _diff(connection: Connection, as_of: datetime, change_seq: int) -> tuple[dict[str, int], dict[str, int]]:
