@@ -226,23 +226,32 @@ def test_two_installations_on_one_postgresql_take_turns(
 def test_the_sensor_asks_once_for_each_reason_and_a_failed_destination_fails_its_own_run_only(
     shop: SyncedShop, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from orchestration.assets.sync import destination_syncs
+    from orchestration.assets.sync import destination_syncs, syncs
 
     platform = shop.shop.platform
     shop.sent_to("crm", url(receiver), "vip")
     shop.sent_to("broken", url(receiver), "vip", secrets=[{"env": "NOT_SET"}])
-    job = dg.Definitions(
-        assets=[destination_syncs], executor=dg.in_process_executor, resources={"platform": platform}
-    ).resolve_implicit_global_asset_job_def()
-    with dg.DagsterInstance.ephemeral() as instance:
+    defs = dg.Definitions(
+        assets=[destination_syncs],
+        jobs=[syncs],
+        sensors=[sync_sensor.syncs_due],
+        executor=dg.in_process_executor,
+        resources={"platform": platform},
+    )
+    job, sensor = defs.resolve_job_def("syncs"), defs.resolve_sensor_def("syncs_due")
+    with dg.instance_for_test() as instance:
         cursor: str | None = None
 
         def tick() -> list[dg.RunRequest]:
             nonlocal cursor
-            with dg.build_sensor_context(instance=instance, cursor=cursor, resources={"platform": platform}) as context:
-                result = sync_sensor.syncs_due(context)
-            if isinstance(result, dg.SkipReason):
-                return []
+            with dg.build_sensor_context(
+                instance=instance,
+                instance_ref=instance.get_ref(),
+                cursor=cursor,
+                resources={"platform": platform},
+                definitions=defs,
+            ) as context:
+                result = sensor.evaluate_tick(context)
             for change in result.dynamic_partitions_requests or ():
                 if isinstance(change, dg.AddDynamicPartitionsRequest):
                     instance.add_dynamic_partitions("destinations", list(change.partition_keys))
