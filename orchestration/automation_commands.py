@@ -10,8 +10,9 @@ from rich.table import Table
 
 from activation.automations.coupons import codes_of
 from activation.automations.definitions import AutomationError
-from orchestration.automation_runs import Automating, Configured, Ran, configured, named
+from orchestration.automation_runs import Automating, Ran
 from orchestration.automation_source import Source
+from orchestration.automations_file import Configured, configured, named
 from orchestration.pass_commands import working
 from orchestration.resources import Platform, build_platform
 from orchestration.state import utc_now
@@ -59,7 +60,7 @@ def show(
     each = named(configured(platform), name)
     listed = _listed(platform, each)
     newest = platform.state.automations.newest(name, limit)
-    problems = platform.state.syncs.problems(each.sync, limit)
+    problems = platform.state.syncs.problems(each.name, limit)
     rows = [
         {
             "occurrence": one.occurrence,
@@ -127,7 +128,7 @@ def retry(name: Which) -> None:
     platform = build_platform()
     each = named(configured(platform), name)
     with Syncing(platform).alone(each.destination.name):
-        count = platform.state.syncs.retry(each.sync, utc_now())
+        count = platform.state.syncs.retry(each.name, utc_now())
     console.print(f"{count:,} occurrences of {name} are tried again by the next run.")
 
 

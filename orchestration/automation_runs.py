@@ -8,16 +8,13 @@ from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 
-from activation.automations.definitions import Automation, AutomationError, load_automations
 from activation.automations.telling import Content, Telling, content_of, occurrence_key, prepared
-from activation.destinations.config import DestinationConfig
 from activation.errors import ActivationError
 from activation.syncs.engine import Report, run
 from activation.syncs.fingerprints import Fingerprints
 from activation.syncs.ledger import RunStart
 from activation.syncs.pacing import Pacer
-from activation.syncs.sending import Job
-from orchestration.audience_catalogue import Audience, audiences
+from activation.syncs.sending import Job, RunStatus
 from orchestration.automation_records import OPEN, PERHAPS_TOLD, TOLD, WAITING, Occurrence, OvertakenError
 from orchestration.automation_source import Source
 from orchestration.automations import (
@@ -31,17 +28,17 @@ from orchestration.automations import (
     notice,
     withheld_among,
 )
-from orchestration.consent_purposes import PURPOSES
-from orchestration.destinations_file import load_destinations
+from orchestration.automations_file import Configured
+from orchestration.destinations_file import Sync
 from orchestration.errors import WeftError
 from orchestration.failpoints import OnStep, failpoints
-from orchestration.gate import gate_revision, opened_gate
+from orchestration.gate import opened_gate
 from orchestration.guards import held_version
 from orchestration.resources import Platform
+from orchestration.sync_gate import WarehouseGate
 from orchestration.sync_ledger import SyncLedger
 from orchestration.sync_tools import opened
 from orchestration.syncing import Syncing
-from orchestration.transform import prepare_manifest
 from orchestration.warehouse import Connection
 
 CODE = "automation"
@@ -49,27 +46,12 @@ CODE = "automation"
 
 
 @dataclass(frozen=True)
-class Configured:
-    """One automation with its audience and its destination."""
-
-    automation: Automation
-    audience: Audience
-    destination: DestinationConfig
-
-    @property
-    def sync(self) -> str:
-        """The name of its ledger."""
-        return f"automation.{self.automation.name}"
-
-
-@dataclass(frozen=True)
 class Ran:
-    """What came of a run. `problem`: why it went no further, in a sentence; `report`: the engine's."""
+    """What came of a run: what was noticed, and the engine's report (status `later` while a guard holds the audience)."""
 
     automation: str
-    noticed: Noticed = field(default_factory=Noticed)
-    report: Report | None = None
-    problem: str | None = None
+    noticed: Noticed
+    report: Report
 
     def sentence(self) -> str:
         """What came of it, for a person."""
@@ -77,43 +59,15 @@ class Ran:
         open_ = counts.pop("open", 0) + counts.pop("waiting", 0)
         others = "".join(f", {count:,} {reason}" for reason, count in counts.items())
         said = [f"{self.automation}: {open_:,} new{others}"]
-        if self.report:
-            totals = self.report.totals
-            said.append(f"{totals.accepted:,} told, {totals.planned - totals.accepted:,} not yet or refused")
-            said += [self.report.words] if self.report.words else []
-        said += [self.problem] if self.problem else []
+        totals = self.report.totals
+        said.append(f"{totals.accepted:,} told, {totals.planned - totals.accepted:,} not yet or refused")
+        said += [words for words in (self.report.words, self.noticed.problem) if words]
         return "; ".join(said).rstrip(".") + "."
 
     @property
     def is_failed(self) -> bool:
         """Whether a person has to do something."""
-        return self.problem is not None or (self.report is not None and self.report.status == "failed")
-
-
-def configured(platform: Platform) -> list[Configured]:
-    """Every automation of automations.yml. Raises AutomationError with a sentence for each mistake, DestinationError."""
-    path = platform.settings.automations_file
-    if not path.exists():
-        return []
-    destinations = {each.name: each for each in load_destinations(platform.settings)}
-    prepare_manifest(platform.settings)
-    catalogue = {each.name: each for each in audiences(platform.state)}
-    types = {name: each.type for name, each in destinations.items()}
-    found = load_automations(path, audiences=catalogue, destinations=types)
-    if unknown := [each for each in found if each.purpose not in (None, *PURPOSES)]:
-        raise AutomationError(
-            f"{path.name}: {unknown[0].name}: there is no purpose {unknown[0].purpose}; use {', '.join(PURPOSES)}."
-        )
-    return [Configured(each, catalogue[each.audience], destinations[each.destination]) for each in found]
-
-
-def named(found: Sequence[Configured], name: str) -> Configured:
-    """One of them. Raises AutomationError where there is none of that name."""
-    chosen = [each for each in found if each.automation.name == name]
-    if not chosen:
-        known = ", ".join(each.automation.name for each in found) or "none; see docs/automations.md"
-        raise AutomationError(f"automations.yml has no automation '{name}'; it has {known}.")
-    return chosen[0]
+        return self.report.status == "failed" or self.noticed.problem is not None
 
 
 @dataclass(frozen=True)
@@ -136,10 +90,13 @@ class Automating:
             pacer = Pacer(destination.rate_per_second, self.syncing.clock)
             with self.syncing.alone(destination.name):
                 for each in active:
+                    its_id = f"{run_id or uuid.uuid4()}.{each.automation.name}"
                     try:
-                        ran.append(self._run(each, pacer, run_id or str(uuid.uuid4())))
+                        ran.append(self._run(each, pacer, its_id))
                     except (WeftError, ActivationError) as error:
-                        ran.append(Ran(each.automation.name, problem=str(error)))
+                        if self.platform.state.syncs.is_known(its_id):
+                            raise
+                        ran.append(self._without_sending(each, its_id, "failed", str(error)))
         return ran
 
     def look(self, each: Configured) -> Noticed:
@@ -151,7 +108,8 @@ class Automating:
         state, name = self.platform.state, each.automation.name
         held = held_version(state, each.audience.name)
         if held is not None:
-            return Ran(name, problem=f"{each.audience.name} is held back, nobody is told: {held.sentence}")
+            words = f"{each.audience.name} is held back, nobody is told: {held.sentence}"
+            return self._without_sending(each, run_id, "later", words)
         try:
             with self.platform.warehouse.open_served() as served, self._judge(served, each) as judge:
                 source = Source(served)
@@ -159,13 +117,27 @@ class Automating:
                 if each.automation.coupon and each.automation.coupon.pool:
                     state.automations.give_waiting(name, each.automation.coupon.pool)
                 self._settle_told(each)
-                revision = gate_revision(state)
+                revision = self._revision(each)
                 contents = self._contents(each, source, judge)
         except OvertakenError:
-            return Ran(name, problem="Another process runs this automation right now.")
+            return self._without_sending(each, run_id, "later", "Another process has read on meanwhile.")
         self.on_step("gated")
-        report = self._tell(each, contents, pacer, f"{run_id}.{name}", revision)
-        return Ran(name, noticed, report, noticed.problem)
+        return Ran(name, noticed, self._tell(each, contents, pacer, run_id, revision))
+
+    def _without_sending(self, each: Configured, run_id: str, status: RunStatus, words: str) -> Ran:
+        """A run that could not begin is noted like any other: so it is not asked for again before something has changed."""
+        ledger = self._ledger(each)
+        ledger.begin(
+            RunStart(run_id, "automation", self.platform.warehouse.served_build(), self._revision(each), 0),
+            [],
+            self._now(),
+        )
+        totals = ledger.end(run_id, status, words, self._now())
+        return Ran(each.automation.name, Noticed(), Report(each.name, run_id, status, totals, 0, words))
+
+    def _revision(self, each: Configured) -> str:
+        """What the sensor compares: as of a sync."""
+        return WarehouseGate().revision(self.platform.state, Sync(each.audience, each.destination))
 
     def _notice(self, each: Configured, source: Source, judge: Judge, *, is_dry: bool = False) -> Noticed:
         return notice(
@@ -245,7 +217,7 @@ class Automating:
         with opened(settings, each.destination, each.audience.name, clock=clock, pacer=pacer) as adapter:
             destination = Telling(prepared(adapter, automation), contents, recheck.withheld)
             job = Job(
-                each.sync, ledger, destination, Fingerprints(self.platform.salt, each.sync), CODE,
+                each.name, ledger, destination, Fingerprints(self.platform.salt, each.name), CODE,
                 each.destination.budget_seconds, self.syncing.policy, clock, failpoints("sync"),
             )  # fmt: skip
             build_id = self.platform.warehouse.served_build()
@@ -263,7 +235,7 @@ class Automating:
         records.settle(name, told=told, cancelled={}, now=self._now())
 
     def _ledger(self, each: Configured) -> SyncLedger:
-        return self.platform.state.syncs.ledger(each.sync, each.destination.name)
+        return self.platform.state.syncs.ledger(each.name, each.destination.name)
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self.syncing.clock.now(), UTC).replace(tzinfo=None)
@@ -282,7 +254,7 @@ class _Recheck:
     def withheld(self) -> dict[str, str]:
         """Keys that may not go out any more, and why."""
         platform = self.automating.platform
-        revision = gate_revision(platform.state)
+        revision = self.automating._revision(self.each)
         if revision != self.revision:
             people = sorted({content.customer_id for content in self.contents.values()})
             with platform.warehouse.open_served() as served, self.automating._judge(served, self.each) as judge:

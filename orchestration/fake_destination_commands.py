@@ -57,7 +57,7 @@ class _WallClock:
 
 def _introduce(kind: str, fake: "Fake", url: str) -> None:
     console.print(f"A stand-in for {kind} listens on {url}; what it holds: {url}/_state", markup=False)
-    console.print("In destinations.yml of WEFT_HOME, add `audiences: [name]` to it:\n", markup=False)
+    console.print("In destinations.yml of WEFT_HOME:\n", markup=False)
     console.print(fake.example.replace("{kind}", kind).replace("{url}", url), markup=False)
     console.print("In the environment, or in .env:\n", markup=False)
     for name, value in fake.variables.items():

@@ -62,8 +62,14 @@ def run_(
 
 
 @sync.command("dry-run")
-def dry_run(which: Which) -> None:
-    """What a run would send, by operation, with a sample of record names. Writes and sends nothing."""
+def dry_run(
+    which: Which,
+    is_asked: Annotated[
+        bool, typer.Option("--ask", help="Let the destination check what it would be sent (Google can).")
+    ] = False,
+) -> None:
+    """What a run would send, by operation, with a sample of record names. Writes nothing; sends nothing, or with --ask to be checked
+    only."""
     platform = build_platform()
     syncing = Syncing(platform)
     for each in named(configured(platform), which):
@@ -75,6 +81,14 @@ def dry_run(which: Which) -> None:
             is_new = "new" if row.accepted_fingerprint is None else "changed"
             what = "gone" if row.operation == "remove" else is_new
             console.print(f"  {names.shown(row.key)}  {row.operation}  {what}", markup=False)
+        if is_asked:
+            said = syncing.ask(each)
+            told = (
+                "cannot say"
+                if said is None
+                else ", ".join(f"{words}: {count:,}" for words, count in sorted(said.items()))
+            )
+            console.print(f"  {each.destination.name} says: {told or 'nothing to be sent'}", markup=False)
 
 
 @sync.command("show")

@@ -7,10 +7,11 @@ from typing import Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from activation.destinations.export import AS_OF
 from orchestration.destinations_file import Sync
 from orchestration.errors import DestinationError
 from orchestration.state import State
-from orchestration.warehouse import Connection, Warehouse, tables_of
+from orchestration.warehouse import Connection, Warehouse, scalar, tables_of
 
 
 class Gate(Protocol):
@@ -43,7 +44,9 @@ def read_members(warehouse: Warehouse, state: State, sync: Sync, gate: Gate) -> 
     with warehouse.open_served() as served:
         columns = ", ".join(f'"{column}"' for column in ("customer_id", *_profile_columns(sync)))
         profiles = served.arrow(f"select {columns} from audiences.profiles")
-    return Members(with_profiles(gated, profiles), build_id, revision)
+        as_of = scalar(served, "select as_of from control.current_run")
+    told = {AS_OF: f"{as_of:%Y-%m-%dT%H:%M:%SZ}"}
+    return Members(with_profiles(gated, profiles).replace_schema_metadata(told), build_id, revision)
 
 
 def with_profiles(members: pa.Table, profiles: pa.Table) -> pa.Table:

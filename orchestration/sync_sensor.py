@@ -7,8 +7,11 @@ from datetime import datetime, timedelta
 
 import dagster as dg
 
+from activation.automations.definitions import AutomationError
 from activation.errors import ActivationError
+from orchestration import automations_file
 from orchestration.assets.sync import TAG, destination_partitions, syncs
+from orchestration.automations_file import Configured
 from orchestration.destinations_file import Sync
 from orchestration.errors import WeftError
 from orchestration.resources import Platform
@@ -30,7 +33,7 @@ class Seen:
     pauses: Mapping[str, datetime | None]
 
 
-def reason_to_run(destination_syncs: Sequence[Sync], seen: Seen, now: datetime) -> str | None:
+def reason_to_run(destination_syncs: Sequence[Sync | Configured], seen: Seen, now: datetime) -> str | None:
     """Why a destination wants a run now; None where it does not. One that rests is not asked, whatever is new."""
     destination = destination_syncs[0].destination
     until = seen.pauses.get(destination.name)
@@ -66,16 +69,15 @@ def syncs_due(
     if not platform.settings.destinations_file.exists():
         return dg.SkipReason("No destination is configured (docs/syncs.md).")
     try:
-        found = configured(platform)
+        found: list[Sync | Configured] = [*configured(platform), *_automations(context, platform)]
         state, now = platform.state, utc_now()
         books, gate = state.syncs, WarehouseGate()
-        seen = Seen(
-            platform.warehouse.served_build(), {sync.name: gate.revision(state, sync) for sync in found}, books.last_runs(),
-            books.open_syncs(), books.pauses(),
-        )  # fmt: skip
+        revisions = {each.name: gate.revision(state, Sync(each.audience, each.destination)) for each in found}
+        build_id = platform.warehouse.served_build()
+        seen = Seen(build_id, revisions, books.last_runs(), books.open_syncs(), books.pauses())
     except (WeftError, ActivationError) as error:
         return dg.SkipReason(str(error))
-    by_destination: dict[str, list[Sync]] = {}
+    by_destination: dict[str, list[Sync | Configured]] = {}
     for sync in found:
         by_destination.setdefault(sync.destination.name, []).append(sync)
     cursor: dict[str, int] = json.loads(context.cursor or "{}")
@@ -100,6 +102,15 @@ def syncs_due(
         cursor=json.dumps(cursor),
         dynamic_partitions_requests=changes,
     )
+
+
+def _automations(context: dg.SensorEvaluationContext, platform: Platform) -> list[Configured]:
+    """A mistake in automations.yml holds up no sync."""
+    try:
+        return [each for each in automations_file.configured(platform) if each.automation.enabled]
+    except AutomationError as error:
+        context.log.warning(str(error))
+        return []
 
 
 def _running(instance: dg.DagsterInstance) -> set[str]:

@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 
 from activation.errors import ActivationError
 from activation.syncs.clock import Clock
-from activation.syncs.engine import Report, preview, run
+from activation.syncs.engine import Report, ask, preview, run
 from activation.syncs.fingerprints import Fingerprints
 from activation.syncs.ledger import RunStart, RunTotals
 from activation.syncs.pacing import Pacer
@@ -104,6 +104,12 @@ class Syncing:
         members = read_members(self.platform.warehouse, self.platform.state, sync, self.gate)
         with self._job(sync, Pacer(1.0, self.clock), 0.0) as job:
             return preview(job, members.table)
+
+    def ask(self, sync: Sync) -> dict[str, int] | None:
+        """What the destination would say of a run, where it can be asked without anything being changed; None where it cannot."""
+        members = read_members(self.platform.warehouse, self.platform.state, sync, self.gate)
+        with self._job(sync, Pacer(sync.destination.rate_per_second, self.clock), 0.0) as job:
+            return ask(job, members.table)
 
     def withdraw(self, sync: Sync) -> Report:
         """Have everything removed that the destination took of this audience, such as when it is to go there no more."""

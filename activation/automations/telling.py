@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from activation.automations.definitions import Automation
+from activation.destinations.messages import filled
 from activation.destinations.values import json_value
 from activation.syncs.contract import Change, Destination, Outcome, Record
 from activation.syncs.redaction import redacted
@@ -51,7 +52,8 @@ def content_of(
         "occurred_at": json_value(changed_at),
         "occurrence": occurrence_key(customer_id, occurrence),
     }
-    return Content(customer_id, {**told, **own, **happened})
+    said = {"message": filled(automation.message, {**told, **own}, str)} if automation.message else {}
+    return Content(customer_id, {**told, **own, **happened, **said})
 
 
 def prepared(destination: Any, automation: Automation) -> Any:

@@ -4,7 +4,6 @@ A request is taken whole or not at all. What Google says of single rows (violati
 sent again without them; what it says of the list or the account stops the sync.
 """
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, Literal
@@ -23,6 +22,7 @@ from activation.destinations.advertising import (
 )
 from activation.destinations.calls import Answer, ask, raise_for_status, unusable
 from activation.destinations.config import Address, SecretReference
+from activation.destinations.google_errors import by_row, error_of, reasons_of, refused_rows, retry_delay
 from activation.destinations.google_token import AccessToken, Grant, parted, refresh_grant, service_account_grant
 from activation.destinations.hashing import is_postal_code_of
 from activation.destinations.tools import Tools
@@ -43,22 +43,6 @@ MOST_ROUNDS = 50
 """Requests for what is left of one, when each finds other rows to refuse."""
 _IDENTIFIERS = frozenset({"email", "phone", "address"})
 _ADDRESS = ("given_name", "family_name", "region_code", "postal_code")
-_ROW = re.compile(r"audience_?[mM]embers\[(\d{1,6})\]")
-_ROW_REASONS = frozenset(
-    {
-        "INVALID_ARGUMENT",
-        "INVALID_AUDIENCE_MEMBER",
-        "INVALID_BASE64_ENCODING",
-        "INVALID_COUNTRY_CODE",
-        "INVALID_FORMAT",
-        "INVALID_HEX_ENCODING",
-        "INVALID_POSTAL_CODE",
-        "INVALID_SHA256_FORMAT",
-        "REQUIRED_FIELD_MISSING",
-        "TOO_MANY_USER_IDENTIFIERS",
-    }
-)
-"""What can be wrong with one member; the other reasons are told of a row as well, and mean the list or the account."""
 
 
 class GoogleConfig(AdvertisingConfig):
@@ -197,7 +181,7 @@ class Google:
         request_id = answer.content.get("requestId") if isinstance(answer.content, dict) else None
         if not isinstance(request_id, str):
             raise unusable(self._config.name)
-        warned = _by_row(answer.content.get("fieldWarnings"), rows)
+        warned = by_row(answer.content.get("fieldWarnings"), rows)
         # the request is all that Google calls by a name: its diagnostics are asked for by it
         outcomes.tell(rows, Outcome("accepted", remote_id=request_id))
         for row, (reason, words) in warned.items():
@@ -205,20 +189,12 @@ class Google:
 
     def _refused(self, answer: Answer, rows: list[int]) -> dict[int, str]:
         """The rows of a refused request that Google names. Raises where it is not about rows."""
-        name, error = self._config.name, _error(answer.content)
-        status, reasons = str(error.get("status", "")), _reasons(error)
-        violations = _violations(error)
-        named = _by_row(violations, rows)
-        is_about_rows = all(_ROW.search(str(violation)) for violation in violations)
-        if (
-            answer.status == 400
-            and named
-            and is_about_rows
-            and {reason for reason, _ in named.values()} <= _ROW_REASONS
-        ):
-            return {row: f"{reason}: {words}" if words else reason for row, (reason, words) in named.items()}
+        name, error = self._config.name, error_of(answer.content)
+        status, reasons = str(error.get("status", "")), reasons_of(error)
+        if answer.status == 400 and (named := refused_rows(error, rows)):
+            return named
         if answer.status in (409, 429) or status in ("ABORTED", "RESOURCE_EXHAUSTED"):
-            wait = _retry_delay(error) or answer.retry_after(self._clock.now())
+            wait = retry_delay(error) or answer.retry_after(self._clock.now())
             raise DestinationUnavailableError(f"{name}: Google wants it later ({status}).", wait, may_be_applied=False)
         if "TERMS_AND_CONDITIONS_NOT_SIGNED" in reasons:
             raise DestinationMisconfiguredError(
@@ -252,46 +228,3 @@ def _member(identifiers: Mapping[str, str]) -> dict[str, Any]:
         names = ("givenName", "familyName", "regionCode", "postalCode")
         told.append({"address": dict(zip(names, identifiers["address"].split("/"), strict=True))})
     return {"userData": {"userIdentifiers": told}}
-
-
-def _error(content: Any) -> Mapping[str, Any]:
-    error = content.get("error") if isinstance(content, dict) else None
-    return error if isinstance(error, dict) else {}
-
-
-def _details(error: Mapping[str, Any]) -> list[dict[str, Any]]:
-    details = error.get("details")
-    return [detail for detail in details if isinstance(detail, dict)] if isinstance(details, list) else []
-
-
-def _violations(error: Mapping[str, Any]) -> list[Any]:
-    found: list[Any] = []
-    for detail in _details(error):
-        listed = detail.get("fieldViolations")
-        found += listed if isinstance(listed, list) else []
-    return found
-
-
-def _reasons(error: Mapping[str, Any]) -> set[str]:
-    told = [*_details(error), *(violation for violation in _violations(error) if isinstance(violation, dict))]
-    reasons = {str(entry["reason"]) for entry in told if "reason" in entry}
-    return {reason for reason in reasons if re.fullmatch("[A-Z0-9_]{3,80}", reason)}
-
-
-def _by_row(violations: Any, rows: Sequence[int]) -> dict[int, tuple[str, str]]:
-    """Reason and words by row, of what names one by its index in the request."""
-    found: dict[int, tuple[str, str]] = {}
-    for violation in violations if isinstance(violations, list) else []:
-        place = _ROW.search(str(violation.get("field", ""))) if isinstance(violation, dict) else None
-        if place and int(place[1]) < len(rows):
-            words = violation.get("description")
-            found[rows[int(place[1])]] = (
-                str(violation.get("reason", "INVALID_ARGUMENT")),
-                words if isinstance(words, str) else "",
-            )
-    return found
-
-
-def _retry_delay(error: Mapping[str, Any]) -> float | None:
-    delays = [str(detail["retryDelay"]) for detail in _details(error) if "retryDelay" in detail]
-    return float(delays[0][:-1]) if delays and re.fullmatch(r"\d{1,6}(\.\d{1,9})?s", delays[0]) else None

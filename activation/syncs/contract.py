@@ -107,3 +107,11 @@ class SharesIdentifiers(Protocol):
 
     def stand(self, keys: Callable[[], pa.ChunkedArray]) -> None:
         """How to ask for the keys of all records that are to stand there. Called before a run sends; asking costs a read of the ledger."""
+
+
+@runtime_checkable
+class Checks(Destination, Protocol):
+    """A destination that says what it would take, without taking it."""
+
+    def check(self, changes: Sequence[Change]) -> Sequence[Outcome]:
+        """One outcome each, as `send` would give it; nothing is changed. Raises what `send` raises."""

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from activation.syncs.contract import DestinationMisconfiguredError, SharesIdentifiers
+from activation.syncs.contract import Change, Checks, DestinationMisconfiguredError, SharesIdentifiers
 from activation.syncs.ledger import RunStart, RunTotals
-from activation.syncs.planning import Plan, plan
+from activation.syncs.planning import Payloads, Plan, plan
 from activation.syncs.redaction import redacted
 from activation.syncs.sending import Job, RunStatus, Sending
 
@@ -56,3 +56,28 @@ def run(job: Job, members: pa.Table, start: RunStart) -> Report:
 def preview(job: Job, members: pa.Table) -> Plan:
     """What a run would change. Writes and sends nothing."""
     return plan(members, job.ledger, job.destination, job.fingerprints, job.code)
+
+
+def ask(job: Job, members: pa.Table) -> dict[str, int] | None:
+    """What the destination says of what a run would send it: "accepted", or its words, and how often. None where it cannot say.
+
+    Writes nothing, and nothing is changed there. Raises DestinationUnavailableError, DestinationMisconfiguredError.
+    """
+    destination = job.destination
+    if not isinstance(destination, Checks):
+        return None
+    rows = [row for row in preview(job, members).changed if row.operation == "upsert" and row.status == "pending"]
+    payloads = Payloads(members, destination, job.fingerprints)
+    said: dict[str, int] = {}
+    for start in range(0, len(rows), destination.batch_size):
+        some = rows[start : start + destination.batch_size]
+        records = payloads.of(some)
+        changes = [
+            Change(row.key, row.customer_id, "upsert", records[row.key].payload, row.remote_id, "", row.sequence)
+            for row in some
+            if row.key in records
+        ]
+        for change, outcome in zip(changes, destination.check(changes), strict=True):
+            words = redacted(outcome.words, change.payload) or outcome.status
+            said[words] = said.get(words, 0) + 1
+    return said

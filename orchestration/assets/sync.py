@@ -2,11 +2,14 @@
 
 import dagster as dg
 
+from activation.automations.definitions import AutomationError
 from activation.syncs.engine import Report
 from activation.syncs.fingerprints import Fingerprints
+from orchestration import automations_file
+from orchestration.automation_runs import Automating
 from orchestration.errors import SyncBusyError
 from orchestration.resources import Platform
-from orchestration.syncing import Syncing, configured, named
+from orchestration.syncing import Syncing, configured
 
 DESTINATIONS = dg.AssetKey(["destinations", "syncs"])
 destination_partitions = dg.DynamicPartitionsDefinition(name="destinations")
@@ -25,15 +28,22 @@ TAG = "weft/destination"
     kinds={"python"},
 )
 def destination_syncs(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]):  # type: ignore[no-untyped-def]
-    """Run the syncs of one destination; fails at the end where one of them did."""
-    syncs = named(configured(platform), context.partition_key)
+    """Run the syncs of one destination, then its automations; fails at the end where one of them did."""
+    name, run_id, syncing = context.partition_key, context.run.run_id, Syncing(platform)
+    failed = []
     try:
-        reports = Syncing(platform).run_destination(syncs, run_id=context.run.run_id)
+        chosen = [sync for sync in configured(platform) if sync.destination.name == name]
+        reports = syncing.run_destination(chosen, run_id=run_id)
+        try:
+            automated = [each for each in automations_file.configured(platform) if each.destination.name == name]
+        except AutomationError as error:
+            failed.append(str(error))
+        else:
+            reports += [ran.report for ran in Automating(platform, syncing).run_destination(automated, run_id=run_id)]
     except SyncBusyError as error:
         context.log.warning(str(error))
         return
     books = platform.state.syncs.last_runs()
-    failed = []
     for report in reports:
         told = books[report.sync].sentence() if report.sync in books else f"{report.sync}: {report.words}"
         (context.log.warning if report.status == "failed" else context.log.info)(told)

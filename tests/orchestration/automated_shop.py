@@ -17,7 +17,9 @@ from activation.fake_destinations.webhook import Webhook
 from activation.syncs.clock import Clock
 from activation.syncs.policy import RetryPolicy
 from orchestration.audience_catalogue import Audience
-from orchestration.automation_runs import Automating, Configured, Ran
+from orchestration.automation_records import AutomationRecords, Occurrence
+from orchestration.automation_runs import Automating, Ran
+from orchestration.automations_file import Configured
 from orchestration.destinations_file import load_destinations
 from orchestration.memberships import settle_memberships
 from orchestration.resources import Platform
@@ -30,7 +32,7 @@ NAME = "welcome"
 DESTINATIONS = """
 destinations:
   - {{name: hook, type: webhook, purposes: [advertising], url: {url}/hook, secrets: [{{env: WEBHOOK_SECRET}}],
-     allow_private_address: true, rate_per_second: 1000}}
+     allow_private_address: true, rate_per_second: 1000, batch_size: 8}}
   - {{name: team, type: slack, purposes: [advertising], url: {{env: SLACK_WEBHOOK}}, allow_private_address: true}}
 """
 POLICY = RetryPolicy(first_wait_seconds=0.01, longest_wait_seconds=0.01, jitter=lambda: 1.0, unavailable_in_a_row=3)
@@ -101,16 +103,36 @@ def codes(vendor: Webhook) -> dict[str, str]:
     return {customer: told["coupon"] for customer, told in held.items()}
 
 
-def run_once(home: Path, variables: dict[str, str], more: dict[str, Any], crash_at: str | None, seconds: float) -> None:
-    """A process of its own: one run, which may be killed on the way; it exits with 0 where nothing is left to tell, else with 3."""
+class CursorFirst(AutomationRecords):
+    """Wrong on purpose: the cursor is moved before what was found on the way is written."""
+
+    def write(self, automation: str, **given: Any) -> list[Occurrence]:
+        """Two transactions."""
+        super().write(automation, **{**given, "found": []})
+        return self.write_found(automation, **given)
+
+    def write_found(self, automation: str, *, to: int, found: Any, pool: Any, now: Any, **_: Any) -> list[Occurrence]:
+        """The second of them."""
+        return super().write(automation, after=to, to=to, found=found, pool=pool, now=now)
+
+
+WRONG = {"cursor first": CursorFirst}
+
+
+def run_once(
+    home: Path, variables: dict[str, str], more: dict[str, Any], crash_at: str | None, at: tuple[float, str]
+) -> None:
+    """A process of its own (`at`: its time and kind): one run. It exits with 0 where nothing is left to tell, else with 3."""
     os.environ.update(variables)
     settings = {"crash_at": crash_at, "allow_crashes": True} if crash_at else {}
     platform = Platform(load_settings(home=home, **settings))
     clock = FakeClock()
-    clock.seconds = seconds
+    clock.seconds, kind = at
     found = Fans(platform, None, clock)  # type: ignore[arg-type]
     meta = {"owner": "crm", "consent_purpose": "advertising", "destinations": ["redis"]}
     found.audience = Audience("fans", "sql", "fans", "sql of fans", meta)
+    if kind in WRONG:
+        platform.state.automations = WRONG[kind](platform.state._engine)
     found.run(automation(**more))
     records = platform.state.automations
     sys.exit(3 if records.of(NAME, "open", "waiting") else 0)

@@ -24,8 +24,8 @@ def test_who_enters_is_told_once_with_a_code_of_their_own(told: tuple[Fans, Any]
     shop.build("a")
     assert shop.run(automation()).noticed.is_first
     shop.build("a", "b", "c")
-    ran = shop.run(automation())
-    assert ran.report and (ran.report.status, ran.report.totals.accepted) == ("done", 2)
+    ran = shop.run(automation(message="{order_count} orders, {coupon}"))
+    assert (ran.report.status, ran.report.totals.accepted) == ("done", 2)
     given = codes(vendor)
     assert set(given) == {"b", "c"} and len(set(given.values())) == 2
     [call] = vendor.calls
@@ -38,8 +38,9 @@ def test_who_enters_is_told_once_with_a_code_of_their_own(told: tuple[Fans, Any]
         "order_count": 1,
         "customer_id": "b",
     }
+    assert told_of_b["message"] == f"1 orders, {given['b']}"
     again = shop.run(automation())
-    assert again.report and again.report.totals.planned == 0
+    assert again.report.totals.planned == 0
     assert len(vendor.calls) == 1
     assert shop.fates() == {"b": "told", "c": "told"}
     assert shop.platform.state.syncs.standing(f"automation.{NAME}").by_status == {"accepted": 2}
@@ -52,7 +53,7 @@ def test_a_lost_answer_is_asked_for_again_with_the_same_key_and_the_same_code(to
     shop.build("a")
     vendor.faults = ["lost"]
     ran = shop.run(automation())
-    assert ran.report and ran.report.totals.accepted == 1
+    assert ran.report.totals.accepted == 1
     first, second = [call.json["changes"][0] for call in vendor.calls]
     assert first == second
     assert vendor.calls[0].headers["webhook-id"] == vendor.calls[1].headers["webhook-id"]
@@ -76,14 +77,14 @@ def test_who_left_again_or_may_not_be_told_any_more_while_the_receiver_was_down_
     shop.run(automation())
     shop.build("left", "excluded", "stays", "refuses")
     _down(vendor)
-    assert shop.run(automation()).report.status == "later"  # type: ignore[union-attr]
+    assert shop.run(automation()).report.status == "later"
     assert set(shop.fates().values()) == {"open"}
     shop.shop.consents["refuses"] = dict.fromkeys(shop.shop.consents["refuses"], False)
     shop.build("excluded", "stays", "refuses")
     _exclude(shop, "excluded")
     shop.clock.sleep(7200)
     ran = shop.run(automation())
-    assert ran.report and ran.report.status == "done"
+    assert ran.report.status == "done"
     assert set(codes(vendor)) == {"stays"}
     fates = {name: fate.partition(",")[0] for name, fate in shop.fates().items()}
     assert fates == {"left": "no longer so", "excluded": "withheld", "stays": "told", "refuses": "withheld"}
@@ -135,7 +136,7 @@ def test_while_a_guard_holds_the_audience_nobody_is_told_and_nothing_is_skipped(
     held: list[Any] = [type("Held", (), {"sentence": "It has doubled."})]
     monkeypatch.setattr("orchestration.automation_runs.held_version", lambda state, audience: held[0])
     ran = shop.run(automation())
-    assert ran.problem == "fans is held back, nobody is told: It has doubled." and not vendor.calls
+    assert ran.report.words == "fans is held back, nobody is told: It has doubled." and not vendor.calls
     held[0] = None
     shop.run(automation())
     assert set(codes(vendor)) == {"a"}
@@ -176,7 +177,7 @@ def test_what_the_receiver_refuses_waits_for_a_person_and_keeps_its_code(told: t
     shop.build("a")
     vendor.faults = [Reply(422, {"message": "no such campaign"})]
     ran = shop.run(automation())
-    assert ran.report and ran.report.totals.refused == 1
+    assert ran.report.totals.refused == 1
     assert ran.report.samples == {"no such campaign": 1}
     refused = vendor.calls[0].json["changes"][0]["fields"]["coupon"]
     shop.run(automation())

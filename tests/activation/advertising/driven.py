@@ -26,6 +26,7 @@ class StandingClock:
         return self.at
 
     def pass_by(self, seconds: float) -> None:
+        """Also how to wait."""
         self.at += seconds
 
 
@@ -65,7 +66,7 @@ def opened(
         settings = {
             name: value.replace("{url}", url) if isinstance(value, str) else value for name, value in entry.items()
         }
-        clock = Clock(now=vendor.clock.now, sleep=lambda seconds: None)
+        clock = Clock(now=vendor.clock.now, sleep=vendor.clock.pass_by)
         tools = Tools(audience, client_for, secret, folder, clock)
         try:
             yield kind.open(kind.config_model.model_validate(settings), tools)

@@ -104,7 +104,7 @@ def test_rows_that_google_names_are_refused_and_the_others_go_again(vendor: Fake
     vendor.unusable = {key.removeprefix("email=") for key in bad}
     assert driver.run(members(*crowd)) == {"refused": len(bad), "accepted": 500 - len(bad)}
     assert {key for key, outcome in driver.told.items() if outcome.status == "refused"} == bad
-    assert driver.told[min(bad)].words == "INVALID_SHA256_FORMAT: The SHA256 encoded value is malformed."
+    assert driver.told[min(bad)].words == "invalid sha256 format: The SHA256 encoded value is malformed."
     assert len(vendor.audiences[AUDIENCE]) == 500 - len(bad)
     # a hundred violations at most are told at once: two refusals, then what is left
     assert len(vendor.calls) == 1 + 3
