@@ -1,9 +1,9 @@
 """From a build that changed nothing to Redis: which published audiences it leaves as they are, and telling their readers so."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 
@@ -12,21 +12,25 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from activation import keys
-from activation.confirmation import Unchanged, confirm
+from activation.confirmation import Answer, Unchanged, confirm
 from activation.embedded_redis import EmbeddedRedis
 from activation.errors import ActivationError
 from orchestration.audience_catalogue import audiences
 from orchestration.confirmation_records import CONFIRMED, FAILED, REQUESTED, Confirmation, Sighting
-from orchestration.errors import AudienceError
+from orchestration.errors import AudienceError, NothingServedError
+from orchestration.guards import Facts, broken_guards, input_age
+from orchestration.publishable import FailedChecks, no_checks
 from orchestration.publishing import FAILED as PUBLICATION_FAILED
-from orchestration.publishing import PROFILES, PUBLISHED
+from orchestration.publishing import HELD, PROFILES, PUBLISHED
 from orchestration.settings import Settings
 from orchestration.sightings import confirmation, life_time, pause_after
 from orchestration.state import AudienceVersion, State, utc_now
+from orchestration.warehouse import Warehouse, row_count
 
 LEASE = timedelta(seconds=60)
 """What was asked for so long ago and is in no run that goes on was lost with a killed process: it is asked for again."""
-SETTLED, STALE = frozenset({CONFIRMED, "stale"}), "stale"
+STALE = "stale"
+SETTLED = frozenset({CONFIRMED, STALE, HELD})
 PATIENCE_SECONDS = 5.0
 
 
@@ -46,11 +50,13 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Confirmed:
-    """What one run told Redis: names of audiences by answer."""
+    """What one run told Redis: names of audiences by answer, and those that guards kept back."""
 
     confirmed: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     stale: tuple[str, ...] = ()
+    held: Mapping[str, str] = field(default_factory=dict)
+    """Sentences of guards, by the audience that they keep from being confirmed."""
 
 
 def outstanding(state: State) -> tuple[list[Wanted], list[str]]:
@@ -108,36 +114,77 @@ def request(state: State, pending: list[Wanted]) -> str:
     return "confirm:" + hashlib.sha256(repr(named).encode()).hexdigest()[:32]
 
 
-def confirm_unchanged(client: redis.Redis, state: State) -> Confirmed:
+def confirm_unchanged(
+    client: redis.Redis, state: State, warehouse: Warehouse, failed_checks: FailedChecks = no_checks
+) -> Confirmed:
     """Tell Redis of every confirmation that readers are owed. Raises ActivationError; what was confirmed before that stays so.
 
-    What Redis turns out not to hold is published again: its publication counts as failed from here on.
+    What a guard would hold back is not confirmed: it goes on growing old until a build keeps the guard. What Redis turns out not to
+    hold is published again: its publication counts as failed from here on.
     """
     wanted, _ = outstanding(state)
     found: dict[str, list[str]] = {"confirmed": [], "missing": [], "stale": []}
-    for completed_at, group in groupby(
-        sorted(wanted, key=lambda each: each.sighting.completed_at), key=lambda each: each.sighting.completed_at
-    ):
+    held: dict[str, str] = {}
+    for _, group in groupby(sorted(wanted, key=_of_build), key=_of_build):
         of_build = list(group)
         try:
-            answers = confirm(
-                client,
-                [_unchanged(each) for each in of_build],
-                confirmation=_number(completed_at),
-                as_of=of_build[0].sighting.as_of,
-                confirmed_at=utc_now(),
-            )
-        except ActivationError as error:
-            state.confirmations.record(each.record(FAILED, str(error)) for each in of_build)
-            raise
+            broken = _broken_guards(warehouse, state, of_build, failed_checks)
+        except NothingServedError:
+            continue  # no longer kept: the sensor's next look finds a newer one
+        held |= broken
+        state.confirmations.record(
+            each.record(HELD, broken[each.sighting.audience]) for each in of_build if each.sighting.audience in broken
+        )
+        told = [each for each in of_build if each.sighting.audience not in broken]
         records = []
-        for each, answer in zip(of_build, answers, strict=True):
+        for each, answer in zip(told, _tell(client, state, told), strict=True):
             found[answer].append(each.sighting.audience)
             records.append(each.record({"confirmed": CONFIRMED, "missing": FAILED, "stale": STALE}[answer]))
             if answer == "missing":
                 publish_again(state, each.version)
         state.confirmations.record(records)
-    return Confirmed(**{answer: tuple(sorted(names)) for answer, names in found.items()})
+    return Confirmed(held=held, **{answer: tuple(sorted(names)) for answer, names in found.items()})
+
+
+def _tell(client: redis.Redis, state: State, told: list[Wanted]) -> list[Answer]:
+    if not told:
+        return []
+    sighting = told[0].sighting
+    try:
+        return confirm(
+            client,
+            [_unchanged(each) for each in told],
+            confirmation=_number(sighting.completed_at),
+            as_of=sighting.as_of,
+            confirmed_at=utc_now(),
+        )
+    except ActivationError as error:
+        state.confirmations.record(each.record(FAILED, str(error)) for each in told)
+        raise
+
+
+def _broken_guards(
+    warehouse: Warehouse, state: State, of_build: list[Wanted], failed_checks: FailedChecks
+) -> dict[str, str]:
+    """What guards say of audiences in one build, by name, where one does not hold."""
+    defined, found = {each.name: each for each in audiences(state)}, {}
+    with warehouse.open_served(of_build[0].sighting.build_id) as served:
+        customers = row_count(served, "customer_360.customers")
+        for each in of_build:
+            audience = defined.get(each.sighting.audience)
+            if audience is None:
+                continue
+            members = each.version.member_count
+            facts = Facts(
+                members, members, customers, input_age(served, audience), failed_checks(each.sighting.audience)
+            )
+            if sentences := broken_guards(audience, facts):
+                found[audience.name] = " ".join(sentences)
+    return found
+
+
+def _of_build(wanted: Wanted) -> tuple[datetime, str]:
+    return wanted.sighting.completed_at, wanted.sighting.build_id
 
 
 def publish_again(state: State, version: AudienceVersion) -> None:

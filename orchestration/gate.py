@@ -168,10 +168,10 @@ class Gate:
         self._scratch.register("hashed", members)
         try:
             query = "select count(*), coalesce(sum(cast(md5_number_lower(customer_id) as hugeint)), 0) from hashed"
-            [(count, content)] = self._scratch.execute(query).fetchall()
+            [row] = self._scratch.execute(query).fetchall()  # a row left behind would keep the connection busy
         finally:
             self._scratch.unregister("hashed")
-        return f"{count}:{content}"
+        return f"{row[0]}:{row[1]}"
 
     def names_by_customer(self, members: Mapping[str, pa.Table]) -> pa.Table:
         """One row per customer in any of these audiences, with the sorted names of those that it is in."""

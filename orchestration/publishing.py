@@ -32,8 +32,6 @@ from orchestration.warehouse import Warehouse, tables_of
 
 __all__ = ["PROFILES", "Publication", "online_store", "pending_versions", "publish", "register_changes"]
 
-MAX_ATTEMPTS = 5
-"""After so many failed tries `weft status` says that a version does not get through; it goes on being tried, with pauses."""
 STUCK_AFTER = timedelta(minutes=15)
 LEASE = timedelta(seconds=60)
 """What was asked for so long ago and never got a run was lost with a killed process."""
@@ -105,10 +103,11 @@ def pending_versions(
 def _is_stuck(version: AudienceVersion, attempt: int, waited: timedelta, run_of: RunOf | None) -> bool:
     if waited > STUCK_AFTER:
         return True
-    if run_of is None or waited < min(LEASE, pause_after(attempt)):
+    pause = pause_after(attempt - 1) if attempt > 1 else timedelta()
+    if run_of is None or waited < min(LEASE, pause):
         return False
     goes_on = run_of(version, attempt)
-    return waited > LEASE if goes_on is None else not goes_on and waited >= pause_after(attempt)
+    return waited > LEASE if goes_on is None else not goes_on and waited >= pause
 
 
 def publish(

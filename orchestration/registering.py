@@ -45,12 +45,19 @@ def register_changes(warehouse: Warehouse, state: State, *, wait: bool = True) -
     seen = f"{state_of_things(state, build_id)} {_catalogue_hash(catalogue)}"
     if state.setting(REGISTERED) == seen:
         return []
+    before = max((version.seq for version in state.newest_versions()), default=0)
     try:
         with warehouse.open_served(build_id) as served:
             registered = _register(served, state, catalogue)
     except NothingServedError:
         return []
-    state.remember(REGISTERED, seen)
+    others = {version.seq for version in state.newest_versions() if version.seq > before}
+    if others <= {version.seq for version in registered}:
+        state.remember(REGISTERED, seen)
+    else:
+        register_again(
+            state
+        )  # somebody else registered meanwhile, perhaps from an older build: the next look settles it
     return registered
 
 

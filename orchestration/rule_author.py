@@ -100,7 +100,7 @@ class ApiAuthor:
         """Ask for the rules to be built now: the sensor `rules_asked_for` starts the run. When it was asked for (naive UTC)."""
         self._check_is_rule(name)
         now = utc_now()
-        self._platform.state.remember(REBUILD_ASKED_AT, f"{now.isoformat()} {name} {by}")
+        self._platform.state.remember(REBUILD_ASKED_AT, now.isoformat())
         return now
 
     def _check_is_rule(self, name: str) -> None:

@@ -27,6 +27,7 @@ from orchestration.resources import Platform
 from orchestration.runs import LastRun, last_runs
 from orchestration.settings import Settings
 from orchestration.state import State, utc_now
+from orchestration.stuck_publications import stuck_publications
 
 REDIS_PATIENCE_SECONDS = 2.0
 
@@ -75,6 +76,7 @@ class Status:
     last_runs: list[LastRun]
     crm_pulls: list[LastPull]
     gate_problems: dict[str, str]
+    stuck_publications: dict[str, str]
 
     @property
     def is_empty(self) -> bool:
@@ -113,6 +115,7 @@ def read_status(platform: Platform) -> Status:
         last_runs=last_runs(settings),
         crm_pulls=list(state.crm.last_pulls().values()),
         gate_problems=gate_problems(state),
+        stuck_publications=stuck_publications(state, now),
     )
 
 

@@ -48,6 +48,7 @@ def _problems(status: Status) -> Iterator[Text]:
             yield Text(f"The last pull of {pull.source}: {pull.problem}", style="yellow")
     for name, problem in sorted(status.gate_problems.items()):
         yield Text(f"{name} is not published: {problem}", style="yellow")
+    yield from (Text(problem, style="yellow") for _, problem in sorted(status.stuck_publications.items()))
     for each in status.audiences:
         if each.held:
             approve = f"`weft audience approve {each.audience}` lets it pass."

@@ -199,6 +199,14 @@ class VersionRecords:
         with self._engine.begin() as connection:
             return connection.scalar(query)
 
+    def publication_detail(self, audience: str, version: int, attempt: int) -> str:
+        """What one try to publish a version said; empty where nothing."""
+        query = sa.select(publications.c.detail).where(
+            publications.c.audience == audience, publications.c.version == version, publications.c.attempt == attempt
+        )
+        with self._engine.begin() as connection:
+            return connection.scalar(query) or ""
+
     def last_publication(self, audience: str, version: int) -> tuple[int, str, datetime] | None:
         """Attempt, status and time of the newest try to publish a version."""
         with self._engine.begin() as connection:

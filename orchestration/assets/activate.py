@@ -103,12 +103,14 @@ def other_audiences(
 def confirmations(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """What readers are told of audiences that the newest build left unchanged: that they are as of that build, and live on."""
     with online_store(platform.settings) as client:
-        told = confirm_unchanged(client, platform.state)
+        checks = FailedUpstreamChecks(context.instance)
+        told = confirm_unchanged(client, platform.state, platform.warehouse, checks)
     if told.missing:
         context.log.warning(f"Redis no longer holds {', '.join(told.missing)}; it is published again.")
-    return dg.MaterializeResult(
-        metadata={"confirmed": len(told.confirmed), "missing": len(told.missing), "overtaken": len(told.stale)}
-    )
+    for name, sentence in sorted(told.held.items()):
+        context.log.warning(f"{name} is not confirmed: {sentence}")
+    counts = {"confirmed": told.confirmed, "missing": told.missing, "overtaken": told.stale, "held": told.held}
+    return dg.MaterializeResult(metadata={name: len(audiences) for name, audiences in counts.items()})
 
 
 def _published(
@@ -120,7 +122,7 @@ def _published(
         raise dg.Failure(
             f"{name} has no registered version {config.version or ''}; materialise control/audience_versions first."
         )
-    checks = FailedUpstreamChecks(context.instance, context.repository_def.asset_graph)
+    checks = FailedUpstreamChecks(context.instance)
     result = publish(
         platform.settings, platform.warehouse, state, version, attempt=config.attempt, failed_checks=checks
     )

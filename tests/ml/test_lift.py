@@ -47,7 +47,9 @@ def test_of_intervals_for_95_percent_95_percent_hold_the_true_difference() -> No
         held["revenue"] += _holds(revenue_difference(_side(treated), _side(alone)), 0.04 * mean)
         held["no effect"] += not conversion_difference(_side(same), _side(alone)).is_clear
     # three standard errors of a share of 2,000 rounds are 1.5 points
-    assert {name: count / rounds for name, count in held.items()} == pytest.approx(dict.fromkeys(held, LEVEL), abs=0.015)
+    assert {name: count / rounds for name, count in held.items()} == pytest.approx(
+        dict.fromkeys(held, LEVEL), abs=0.015
+    )
 
 
 def test_few_people_are_said_to_be_few_and_an_effect_that_is_there_is_seen() -> None:
@@ -59,7 +61,9 @@ def test_few_people_are_said_to_be_few_and_an_effect_that_is_there_is_seen() -> 
     assert not revenue_difference(Side(1, 1, 9.0), Side(900, 9, 1.0, 2.0)).is_clear
 
 
-def _revenue(rng: np.random.Generator, people: int, conversion: float) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
+def _revenue(
+    rng: np.random.Generator, people: int, conversion: float
+) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
     return (rng.random(people) < conversion) * np.exp(rng.normal(3, 0.6, people))
 
 

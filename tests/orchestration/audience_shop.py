@@ -15,14 +15,17 @@ import pyarrow as pa
 import redis
 
 from activation import EmbeddedRedis, Reader
+from orchestration.collecting import ensure_raw_tables
 from orchestration.confirming import confirm_unchanged
+from orchestration.consent_purposes import PURPOSES
 from orchestration.publishing import publish
 from orchestration.resources import Platform
 from orchestration.settings import load_settings
-from orchestration.warehouse import write_table
+from orchestration.warehouse import create_table, write_table
+from tests.orchestration.gated_shop import TABLES
 
 STARTED_AT = datetime(2026, 3, 1, 12)
-CLOCKS = ("state", "publishing", "sightings", "confirming", "audience_sensor")
+CLOCKS = ("version_records", "publishing", "sightings", "confirming", "audience_sensor")
 META = {"owner": "test", "consent_purpose": "personalisation", "destinations": ["redis"], "guards": {}}
 TEXT = "varchar"
 
@@ -45,6 +48,8 @@ class Shop:
     meta: dict[str, dict[str, Any]] = field(default_factory=dict)
     customers: dict[str, int] = field(default_factory=dict)
     builds: int = 0
+    known_at: datetime = STARTED_AT
+    """When the newest event came."""
     cursor: str | None = None
     runs: dict[str, dg.RunRequest] = field(default_factory=dict)
     """Runs that Dagster made, by run key: it makes none for a key that it knows."""
@@ -72,7 +77,9 @@ class Shop:
         self.builds += 1
         self.now += timedelta(minutes=1)
         self.built_at = self.now
-        write_build(self.platform, f"build-{self.builds}", self.now, self.members, self.customers)
+        write_build(
+            self.platform, f"build-{self.builds}", self.now, self.members, self.customers, known_at=self.known_at
+        )
         return self.now
 
     def later(self, **time: int) -> None:
@@ -116,7 +123,7 @@ class Shop:
                 with redis.Redis.from_url(self.server.url) as client:
                     if killed_at == "begin":
                         raise KilledError
-                    told = confirm_unchanged(client, platform.state)
+                    told = confirm_unchanged(client, platform.state, platform.warehouse)
                 return f"confirmed {', '.join(told.confirmed)}"
             [config] = (op["config"] for op in request.run_config["ops"].values())
             version = platform.state.version(request.tags["weft/audience"], config["version"])
@@ -144,7 +151,7 @@ class Shop:
             for key in keys:
                 self.run(key)
             self.later(seconds=61)
-            if not keys and not self.platform.state.versions_without("published", "superseded"):
+            if not keys and not self.platform.state.versions_without("published", "superseded", "held"):
                 return
         raise AssertionError("something is asked for again and again")
 
@@ -170,10 +177,22 @@ class Shop:
 
 
 def write_build(
-    platform: Platform, build_id: str, at: datetime, members: Mapping[str, Iterable[str]], customers: Mapping[str, int]
+    platform: Platform,
+    build_id: str,
+    at: datetime,
+    members: Mapping[str, Iterable[str]],
+    customers: Mapping[str, int],
+    *,
+    known_at: datetime = STARTED_AT,
+    others: int = 0,
 ) -> None:
-    """A whole build of these audiences and customers (number of orders by id), as of `at`, when it is completed as well."""
+    """A whole build of these audiences and customers (number of orders by id), as of `at`, when it is completed as well, and so many
+    `others` without a profile. Everybody consents to everything."""
     with platform.warehouse.writer() as connection, connection.transaction():
+        ensure_raw_tables(connection)
+        for table, columns in TABLES.items():
+            if table != "audiences.profiles":
+                create_table(connection, table, columns)
         for name, ids in members.items():
             rows = [(each, "a reason") for each in sorted(ids)]
             _write(connection, f"audiences.{name}", ("customer_id", "entered_because"), rows)
@@ -181,12 +200,16 @@ def write_build(
         _write(connection, "audiences.profiles", ("customer_id", "orders"), fields)
         nodes = [("email", f"{name}@shop.example", name) for name, _ in fields]
         _write(connection, "identity.nodes", ("identifier_type", "identifier_value", "customer_id"), nodes)
-        _write(connection, "identity.customer_redirects", ("customer_id", "living_customer_id"), [])
-        connection.execute("create schema if not exists control")
+        people = [*sorted({*customers, *(each for ids in members.values() for each in ids)}), *map(str, range(others))]
+        consents = {f"has_consent_{each}": pa.array([True] * len(people)) for each in PURPOSES}
+        table = pa.table({"customer_id": pa.array(people, pa.string()), **consents})
+        write_table(connection, "customer_360.customers", table, TABLES["customer_360.customers"])
+        connection.execute("insert into staging.stg_events (landed_seq, known_at) values (1, ?)", [known_at])
+        connection.execute("delete from control.current_run")
+        connection.execute("insert into control.current_run (as_of) values (?)", [at])
         connection.execute(
-            "create table if not exists control.builds (build_id varchar, as_of timestamp, completed_at timestamp)"
+            "insert into control.builds (build_id, as_of, completed_at) values (?, ?, ?)", [build_id, at, at]
         )
-        connection.execute("insert into control.builds values (?, ?, ?)", [build_id, at, at])
 
 
 def _write(connection: Any, table: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:

@@ -16,7 +16,9 @@ from orchestration.audience_catalogue import Audience
 from orchestration.clock import BUILDS, CURRENT_RUN
 from orchestration.collecting import ensure_raw_tables
 from orchestration.consent_purposes import PURPOSES
+from orchestration.consent_sweep import contained_by_served
 from orchestration.gate import Gated, opened_gate
+from orchestration.holdout_assignments import assign_holdouts
 from orchestration.resources import Platform
 from orchestration.transform import AudienceDefinition
 from orchestration.warehouse import Connection, create_table
@@ -60,6 +62,7 @@ class Shop:
     members: dict[str, list[str]] = field(default_factory=dict)
     redirects: dict[str, str] = field(default_factory=dict)
     definitions: dict[str, AudienceDefinition] = field(default_factory=dict)
+    history: list[tuple[str, str, str]] = field(default_factory=list)
     orders: list[tuple[str, str, datetime, float]] = field(default_factory=list)
     as_of: datetime = AS_OF
     numbers: Iterable[int] = field(default_factory=itertools.count)
@@ -76,9 +79,17 @@ class Shop:
         """A whole build of what the shop knows; every event that landed is in it where it was known before the clock."""
         with self.platform.warehouse.writer() as connection:
             build_id = self.write(connection)
+            assign_holdouts(connection, self.platform.state)
         if served:
             self.platform.warehouse.serve_newest_build()
+            self.forget_contained()
         return build_id
+
+    def forget_contained(self) -> None:
+        """What the registration of a new build does first."""
+        contained = contained_by_served(self.platform.warehouse)
+        assert contained is not None
+        self.platform.state.refusals.forget_contained(landed_seq=contained.landed_seq, as_of=contained.as_of)
 
     def write(self, connection: Connection) -> str:
         number = next(iter(self.numbers)) + 1
@@ -104,6 +115,7 @@ class Shop:
         nodes = [(kind, f"{prefix}{name}", now) for name, now in living.items() for kind, prefix in _IDENTIFIERS]
         _insert(connection, "identity.nodes", nodes)
         _insert(connection, "identity.memberships (identifier_type, identifier_value, customer_id)", nodes)
+        _insert(connection, "identity.merge_history", self.history)
         _insert(connection, "customer_360.orders", self.orders)
         _insert(connection, "staging.stg_events", [(0, self.as_of - timedelta(hours=2))])
         for name, members in self.members.items():
@@ -115,15 +127,30 @@ class Shop:
 
     def land(self, connection: Connection, user_id: str | None, consent: object, **given: Any) -> None:
         """An event that states a consent, as it stands in raw.events after a landing."""
-        seq = connection.rows("select coalesce(max(landed_seq), 0) + 1 from raw.events")[0][0]
-        at = given.get("known_at", self.as_of + timedelta(minutes=5))
-        identifiers = json.dumps(
-            [{"type": kind, "value": value} for kind, value in given.get("identifiers", {}).items()]
-        )
-        text = consent if isinstance(consent, str) or consent is None else json.dumps(consent)
+        self.land_all(connection, [(user_id, given.get("anonymous_id"), consent)])
+
+    def land_all(self, connection: Connection, stated: Iterable[tuple[str | None, str | None, object]]) -> None:
+        """Many of them: user id, anonymous id, consent."""
+        first = connection.rows("select coalesce(max(landed_seq), 0) + 1 from raw.events")[0][0]
+        at = self.as_of + timedelta(minutes=5)
         columns = "source, message_id, landed_seq, landed_at, known_at, occurred_at, type, user_id, anonymous_id, identifiers, consent"
-        row = ("web", f"m{seq}", seq, at, at, at, "identify", user_id, given.get("anonymous_id"), identifiers, text)
-        _insert(connection, f"raw.events ({columns})", [row])
+        rows = [
+            (
+                "web",
+                f"m{seq}",
+                seq,
+                at,
+                at,
+                at,
+                "identify",
+                user_id,
+                cookie,
+                "[]",
+                None if said is None else json.dumps(said),
+            )
+            for seq, (user_id, cookie, said) in enumerate(stated, first)
+        ]
+        _insert(connection, f"raw.events ({columns})", rows)
 
     def gated(self, audience: Audience, **asked: Any) -> Gated:
         """Who of the audience's members in the served build may be published now."""

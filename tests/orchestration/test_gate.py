@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.consent_sweep import contained_by_served, sweep_refusals, sweep_when_idle
+from orchestration.consent_sweep import sweep_refusals, sweep_when_idle
 from orchestration.errors import GateError
 from orchestration.gate import (
     EXCLUDED,
@@ -104,12 +104,10 @@ def test_a_refusal_that_landed_is_obeyed_before_the_next_build_and_let_go_by_the
 
     shop.as_of = AS_OF + timedelta(minutes=5)  # the refusals were known at this very instant: not before it
     shop.build()
-    _forget(shop)
     assert shop.passing(audience) == {"c"}, "this build looks back from before the refusals"
     shop.as_of += timedelta(minutes=1)
     shop.consents["a"]["advertising"] = False
     shop.build()
-    _forget(shop)
     assert state.refusals.list() == []
     assert shop.passing(audience) == {"b", "c"}
     with shop.platform.warehouse.writer() as connection:
@@ -202,12 +200,6 @@ def test_what_the_sql_hash_of_an_identifier_is_the_hash_that_was_kept_is(shop: S
         [(found,)] = served.rows(f"select {HASH_IN_SQL[served.dialect]} from {named}", ["key"])
     assert found == identifier_hash("key", "email", "zoë@example.com")
     assert found == hashlib.sha256("keyemail:zoë@example.com".encode()).hexdigest()
-
-
-def _forget(shop: Shop) -> None:
-    contained = contained_by_served(shop.platform.warehouse)
-    assert contained is not None
-    shop.platform.state.refusals.forget_contained(landed_seq=contained.landed_seq, as_of=contained.as_of)
 
 
 def _killed(*_given: object) -> None:

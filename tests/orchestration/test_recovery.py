@@ -25,7 +25,7 @@ from tests.orchestration.audience_shop import write_build
 from tests.orchestration.services import until
 
 AUDIENCE = "high_value"
-MEMBERS, CUSTOMERS = 400_000, 100
+MEMBERS, CUSTOMERS = 300_000, 100
 RECOVERED_WITHIN = 120.0
 NEVER = "0 0 29 2 *"
 
@@ -132,7 +132,7 @@ def test_killed_services_publish_within_two_minutes(platform: Platform) -> None:
 
         def build(version: int) -> set[str]:
             members = {f"{version}:{n}" for n in range(MEMBERS)}
-            write_build(platform, f"build-{version}", utc_now(), {AUDIENCE: members}, customers)
+            write_build(platform, f"build-{version}", utc_now(), {AUDIENCE: members}, customers, others=2 * MEMBERS)
             return members
 
         build(1)
