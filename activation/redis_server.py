@@ -45,6 +45,8 @@ def server_configuration(
         "appendfsync": appendfsync,
         "save": '""',
         "maxmemory-policy": "noeviction",
+        # a profile in ten audiences has a value of more than 64 bytes, and would take twice the memory for it
+        "hash-max-ziplist-value": 1024,
         **({"maxmemory": f"{maxmemory_mb}mb"} if maxmemory_mb else {}),
     }
     return "".join(f"{name} {value}\n" for name, value in lines.items())

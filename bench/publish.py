@@ -16,7 +16,7 @@ import redis
 from activation import keys
 from activation.embedded_redis import EmbeddedRedis
 from activation.publisher import publish_audience, publish_profiles
-from bench import feast
+from bench import feast_store
 from bench.comparison import Comparison, Ratio
 from bench.harness import BenchError, Contender, Facts, Run
 from bench.resp_in_sql import STAMP, publication
@@ -78,7 +78,7 @@ def weft_hashes(run: Run) -> Facts:
 def feast_hashes(run: Run) -> Facts:
     """Feast's write_to_online_store of the same customers and fields, in the Python that WEFT_BENCH_FEAST_PYTHON names."""
     with _stores(run) as (shop, client):
-        return {"hashes": feast.write(run, shop, client)} | _bytes(client, "Feast", run)
+        return {"hashes": feast_store.write(run, shop, client)} | _bytes(client, "Feast", run)
 
 
 def redis_cli_pipe(run: Run) -> Facts:
@@ -201,11 +201,11 @@ def _redis_cli() -> str:
 
 WEFT, DIFF, HASHES = "Weft, full", "Weft, 1 % diff", "Weft, hashes only"
 PIPE, PIPELINED, FEAST = "redis-cli --pipe", "redis-py pipeline 1000", "Feast, hashes only"
-HAS_FEAST = feast.feast_python() is not None
+HAS_FEAST = feast_store.feast_python() is not None
 FEAST_NOTE = (
     "Feast writes its hashes alone (no identifiers, audiences, removals or atomic switch), its data frame ready."
     if HAS_FEAST
-    else f"Feast is not run: {feast.PYTHON} names no Python that has it."
+    else f"Feast is not run: {feast_store.PYTHON} names no Python that has it."
 )
 
 COMPARISON = Comparison(

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from activation.rules import RuleError
 from orchestration.audience_catalogue import Audience
 from orchestration.errors import GateError
 from orchestration.gate import REASONS, REDIS, withheld_reason
@@ -81,7 +82,10 @@ def clauses_of(served: Connection, state: State) -> Clauses:
 
     def clauses(audience: Audience, customer_id: str) -> list[str]:
         saved = state.rules.get(audience.name)
-        found = explain(saved, served, customer_id, state=state) if saved else []
+        try:
+            found = explain(saved, served, customer_id, state=state) if saved else []
+        except RuleError as error:
+            return [f"the rule cannot be evaluated: {error.problems[0]}"]
         return [
             f"{'yes' if each.holds else 'no '} {each.words}{'' if each.value is None else f' (theirs: {each.value})'}"
             for each in found

@@ -7,11 +7,11 @@ import dagster as dg
 
 from orchestration.resources import build_platform
 from orchestration.settings import export_for_tools
-from orchestration.transform import DBT, DBT_PROJECT, prepare_manifest
+from orchestration.transform import DBT, DBT_PROJECT, last_good_manifest
 
 platform = build_platform()
 export_for_tools(platform.settings)
-prepare_manifest(platform.settings)
+last_good_manifest(platform.settings)
 
 from orchestration.assets import activate, collect, crm, link_proposals, membership, predict, rule_members, sync, unify
 from orchestration.assets.backfill import day_assets

@@ -103,10 +103,11 @@ def pending_versions(
 def _is_stuck(version: AudienceVersion, attempt: int, waited: timedelta, run_of: RunOf | None) -> bool:
     if waited > STUCK_AFTER:
         return True
-    if run_of is None or waited < min(LEASE, pause_after(attempt)):
+    pause = pause_after(attempt - 1) if attempt > 1 else timedelta()
+    if run_of is None or waited < min(LEASE, pause):
         return False
     goes_on = run_of(version, attempt)
-    return waited > LEASE if goes_on is None else not goes_on and waited >= pause_after(attempt)
+    return waited > LEASE if goes_on is None else not goes_on and waited >= pause
 
 
 def publish(

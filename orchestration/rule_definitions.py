@@ -12,12 +12,12 @@ from activation.rules.problems import Problems, allowed, kind_of, shown
 from activation.rules.tree import Node, audiences_named
 from orchestration.audience_catalogue import audiences
 from orchestration.audience_rules import Definition, SavedRule
+from orchestration.consent_purposes import PURPOSES
 from orchestration.rule_columns import AUDIENCE_NAME, known_names
 from orchestration.state import State
 from orchestration.transform import read_manifest
 from orchestration.warehouse import Connection, tables_of
 
-PURPOSES = ("analytics", "personalisation", "advertising", "sharing")
 MEMBERS = ("name", "rule", "description", "owner", "consent_purpose", "destinations", "guards")
 OWN_TABLES = {"profiles", "rule_members", "rule_builds", "memberships", "overlaps"}
 MOST_DESTINATIONS = 20

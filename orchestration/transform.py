@@ -1,6 +1,7 @@
 """Run the dbt project: the steps of a pass, in a process of their own so that no connection of ours is open meanwhile."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -15,6 +16,8 @@ from filelock import FileLock
 from orchestration.dbt_process import DBT_PROCESS
 from orchestration.errors import BuildError
 from orchestration.settings import PROJECT_ROOT, Settings
+
+log = logging.getLogger(__name__)
 
 DBT_PROJECT = PROJECT_ROOT / "dbt_project"
 DBT = str(Path(sys.executable).with_name("dbt"))
@@ -118,6 +121,20 @@ def prepare_manifest(settings: Settings) -> Path:
             (parsed / manifest.name).write_bytes((parsed / "manifest.json").read_bytes())
             (parsed / manifest.name).replace(manifest)
     return manifest
+
+
+def last_good_manifest(settings: Settings) -> Path:
+    """The same; where the files cannot be read at the moment, since somebody is editing them, the manifest of before.
+
+    What is published, scheduled and landed goes on meanwhile; a build tells whoever edits what is wrong.
+    """
+    try:
+        return prepare_manifest(settings)
+    except (BuildError, yaml.YAMLError, LookupError, TypeError):
+        if not manifest_path().exists():
+            raise
+        log.warning("The files of the dbt project cannot be read as they are; what they said before holds until then.")
+        return manifest_path()
 
 
 def _last_edit() -> float:

@@ -103,7 +103,7 @@ def other_audiences(
 def confirmations(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platform]) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """What readers are told of audiences that the newest build left unchanged: that they are as of that build, and live on."""
     with online_store(platform.settings) as client:
-        checks = FailedUpstreamChecks(context.instance, context.repository_def.asset_graph)
+        checks = FailedUpstreamChecks(context.instance)
         told = confirm_unchanged(client, platform.state, platform.warehouse, checks)
     if told.missing:
         context.log.warning(f"Redis no longer holds {', '.join(told.missing)}; it is published again.")

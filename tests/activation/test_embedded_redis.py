@@ -1,5 +1,6 @@
 """The Redis that Weft brings along."""
 
+import json
 import os
 import signal
 import socket
@@ -103,3 +104,12 @@ def test_a_client_can_decode(own_server: EmbeddedRedis) -> None:
         client.set("a", "ü")
         assert client.get("a") == "ü"
     assert isinstance(redis.Redis.from_url(own_server.url).ping(), bool)
+
+
+def test_a_profile_in_many_audiences_is_kept_compactly(redis_server: EmbeddedRedis) -> None:
+    with redis_server.client() as client:
+        client.hset(
+            "weft:profile:c1", mapping={"orders": "3", "audiences": json.dumps([f"audience_{n}" for n in range(40)])}
+        )
+        assert client.object("encoding", "weft:profile:c1") in (b"ziplist", b"listpack")
+        client.delete("weft:profile:c1")

@@ -16,7 +16,7 @@ from orchestration.demo import put_into_inbox, simulate_once
 from orchestration.resources import Platform, build_platform
 from orchestration.state import utc_now
 from orchestration.stitching import Statistics, stitch
-from orchestration.transform import EVIDENCE, dbt_build, run_dbt
+from orchestration.transform import EVIDENCE, dbt_build
 
 BUILT = ("evidence", "superseded_keys", "evidence_identifiers", "identifiers", "evidence_customers")
 
@@ -87,7 +87,7 @@ def test_growing_evidence_equals_evidence_built_from_nothing(tmp_path: Path, hom
     assert (done.decided_in_full, done.decided_identifiers < done.identifiers) == ("no", True)
 
     grown = contents(platform)
-    run_dbt(platform.settings, ["run", "--full-refresh", "--quiet", "--select", *BUILT])
+    dbt_build(platform.settings, select=BUILT, quiet=True, from_nothing=True)
     rebuilt = contents(platform)
     assert all(len(rows) > 20 for rows in grown.values())
     for table in BUILT:

@@ -7,7 +7,10 @@ from typing import Any
 import pyarrow as pa
 
 from orchestration.clock import BUILDS, CURRENT_RUN
+from orchestration.collecting import ensure_raw_tables
+from orchestration.consent_purposes import PURPOSES
 from orchestration.warehouse import Connection, Warehouse, create_table, write_table
+from tests.orchestration.gated_shop import TABLES as GATED
 
 AS_OF = datetime(2026, 3, 31, 12)
 SQL_AUDIENCE = "lapsed_buyers"
@@ -69,7 +72,13 @@ def fill(connection: Connection) -> None:
     connection.execute("delete from control.current_run")
     connection.execute("insert into control.current_run (run_id, as_of, run_seq) values ('r', ?, 1)", [AS_OF])
     create_table(connection, "control.builds", BUILDS)
-    create_table(connection, "raw.events", {"landed_seq": "bigint"})
+    ensure_raw_tables(connection)
+    for table, columns in GATED.items():
+        create_table(connection, table, columns)
+    consenting = [
+        {"customer_id": customer, **{f"has_consent_{each}": True for each in PURPOSES}} for customer, *_ in CUSTOMERS
+    ]
+    write(connection, "customer_360.customers", dict(GATED["customer_360.customers"]), consenting)
 
 
 def write_profiles(connection: Connection, customers: Sequence[tuple[Any, ...]]) -> None:

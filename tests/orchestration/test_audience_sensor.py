@@ -3,11 +3,16 @@
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import dagster as dg
 import pytest
+import yaml
 
 from activation import EmbeddedRedis, NotPublishedError, Reader
+from orchestration import transform
+from orchestration.publishable import no_checks
+from orchestration.settings import load_settings
 from orchestration.stuck_publications import stuck_publications
 from tests.orchestration.audience_shop import Shop, shop_at
 
@@ -62,6 +67,35 @@ def test_an_audience_that_came_after_the_code_was_loaded_is_a_partition(shop: Sh
     [asked] = [each for each in result.run_requests or [] if each.run_key == f"{NEW}:1:1"]
     assert (asked.job_name, asked.partition_key) == ("publish_other", NEW)
     assert [each.partition_keys for each in result.dynamic_partitions_requests or []] == [[NEW]]
+
+
+def test_the_assets_that_the_sensor_asks_for_do_their_work(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    from orchestration.assets.activate import confirmations, other_audiences, publication_assets
+
+    # asset checks are test_gate's; an asset that is materialised by itself belongs to no repository
+    monkeypatch.setattr("orchestration.assets.activate.FailedUpstreamChecks", lambda *_: no_checks)
+    monkeypatch.setattr(dg.AssetExecutionContext, "repository_def", SimpleNamespace(asset_graph=None))
+    [of_its_own] = publication_assets([KNOWN])
+    assets = {dg.AssetKey(["redis", KNOWN]): of_its_own, other_audiences.key: other_audiences}
+
+    def in_dagster(key: str) -> bool:
+        asked = shop.runs[key]
+        [selected] = asked.asset_selection or []
+        return dg.materialize(
+            [assets.get(selected, confirmations)],
+            instance=shop.instance,
+            resources={"platform": shop.platform},
+            run_config=asked.run_config,
+            partition_key=asked.partition_key,
+        ).success
+
+    shop.instance.add_dynamic_partitions("other_audiences", [NEW])
+    shop.build(**{KNOWN: {"c1"}, NEW: {"c2"}})
+    assert all(in_dagster(key) for key in shop.tick() if not key.startswith("profiles"))
+    assert shop.published() == shop.members
+    instant = shop.build()
+    assert all(in_dagster(key) for key in shop.tick() if key.startswith("confirm:"))
+    assert (shop.as_of(KNOWN), shop.as_of(NEW)) == (instant, instant)
 
 
 def test_confirmations_survive_a_kill_of_the_sensor_or_of_their_run_and_are_not_repeated(shop: Shop) -> None:
@@ -196,3 +230,17 @@ def test_a_publication_that_fails_is_tried_for_ever_with_pauses(shop: Shop) -> N
     shop.settle()
     assert shop.published()[KNOWN] == {"c1"}
     assert stuck_publications(shop.platform.state, shop.now) == {}
+
+
+def test_files_that_cannot_be_read_while_somebody_edits_them_stop_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def half_written() -> None:
+        raise yaml.YAMLError("could not find expected ':'")
+
+    settings = load_settings(home=tmp_path)
+    monkeypatch.setattr(transform, "write_exposures", half_written)
+    assert transform.last_good_manifest(settings) == transform.manifest_path()
+    monkeypatch.setattr(transform, "manifest_path", lambda: tmp_path / "none.json")
+    with pytest.raises(yaml.YAMLError):
+        transform.last_good_manifest(settings)

@@ -151,3 +151,5 @@ def test_rules_are_rebuilt_on_a_whole_build_and_served(shop: Platform) -> None:
     assert built is not None and built.counts == {"spenders": 2}
     with shop.warehouse.open_served() as served:
         assert served.rows("select customer_id from audiences.rule_members order by 1") == [("ada",), ("dee",)]
+    version = shop.state.newest_version("spenders")
+    assert version is not None and version.member_count == 2, "the sensor has something to publish"

@@ -62,6 +62,17 @@ def test_crons_come_from_settings_and_a_wrong_one_is_one_sentence() -> None:
         schedules(Settings(daily_cron="every day"))
 
 
+def test_versions_wait_for_the_memberships_and_those_for_every_member() -> None:
+    from orchestration.assets.activate import AUDIENCE_NAMES
+    from orchestration.definitions import defs
+
+    graph = defs.resolve_asset_graph()
+    members, versions = dg.AssetKey(["audiences", "memberships"]), dg.AssetKey(["control", "audience_versions"])
+    assert members in graph.get(versions).parent_keys
+    names = {key.path[-1] for key in graph.get(members).parent_keys}
+    assert {"rule_members", *AUDIENCE_NAMES} <= names
+
+
 def test_writing_jobs_go_on_one_at_a_time_and_nothing_uses_a_pool(own_instance: DagsterInstance) -> None:
     from orchestration.definitions import defs
     from orchestration.schedules import WRITES

@@ -30,7 +30,10 @@ def write(run: Run, shop: duckdb.DuckDBPyConnection, client: redis.Redis) -> int
     shop.execute(f"copy (select customer_id, {texts}, {listed} from customers) to '{rows}' (format parquet)")
     port = str(client.connection_pool.connection_kwargs["port"])
     done = subprocess.run(
-        [python, str(PROGRAM), port, str(rows), str(run.scratch / "feast")], capture_output=True, text=True, check=False
+        [python, "-P", str(PROGRAM), port, str(rows), str(run.scratch / "feast")],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode:
         raise BenchError("Feast ended with an error:\n" + "\n".join(done.stderr.splitlines()[-15:]))
