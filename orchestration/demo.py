@@ -10,6 +10,8 @@ from rich.table import Table
 
 from activation.reader import Reader
 from ingestion.simulator import SimulationConfig, SimulationSummary, simulate
+from orchestration.audience_catalogue import audiences
+from orchestration.audience_explaining import explain_audiences
 from orchestration.clock import PINNED_CLOCK
 from orchestration.errors import WeftError
 from orchestration.passes import PassReport, run_pass
@@ -235,3 +237,6 @@ def _print_story(platform: Platform, served: Connection, console: Console) -> No
             "In Redis now: " + ", ".join(f"{name} {value}" for name, value in shown.items() if value is not None)
         )
         console.print("Audiences: " + (", ".join(profile.audiences) or "none"))
+    for each in explain_audiences(served, customer_id, audiences(platform.state)).audiences:
+        if each.is_in:
+            console.print(f"  matches {each.audience}: {each.because or 'as its definition says'}", markup=False)

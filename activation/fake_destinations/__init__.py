@@ -19,7 +19,10 @@ class Fake:
     """What it insists on, in a line."""
 
 
-_HEAD = "destinations:\n  - name: {kind}\n    type: {kind}\n    audiences: [high_value]\n    purposes: [advertising]\n    allow_private_address: true\n"
+_HEAD = (
+    "destinations:\n  - name: {kind}\n    type: {kind}\n    audiences: [high_value]\n    purposes: [advertising]\n"
+    "    allow_private_address: true\n"
+)
 
 _ADVERTISING = _HEAD.replace("[advertising]", "[advertising, sharing]")
 

@@ -120,14 +120,14 @@ WRONG = {"cursor first": CursorFirst}
 
 
 def run_once(
-    home: Path, variables: dict[str, str], more: dict[str, Any], crash_at: str | None, seconds: float, kind: str
+    home: Path, variables: dict[str, str], more: dict[str, Any], crash_at: str | None, at: tuple[float, str]
 ) -> None:
-    """A process of its own: one run, which may be killed on the way; it exits with 0 where nothing is left to tell, else with 3."""
+    """A process of its own (`at`: its time and kind): one run. It exits with 0 where nothing is left to tell, else with 3."""
     os.environ.update(variables)
     settings = {"crash_at": crash_at, "allow_crashes": True} if crash_at else {}
     platform = Platform(load_settings(home=home, **settings))
     clock = FakeClock()
-    clock.seconds = seconds
+    clock.seconds, kind = at
     found = Fans(platform, None, clock)  # type: ignore[arg-type]
     meta = {"owner": "crm", "consent_purpose": "advertising", "destinations": ["redis"]}
     found.audience = Audience("fans", "sql", "fans", "sql of fans", meta)

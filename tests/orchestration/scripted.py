@@ -22,7 +22,8 @@ NUMBERS = count()
 
 @dataclass
 class Scripted:
-    """Answers a request by the next of `answers`, accepting all where there is none left; keys are by e-mail where that is said."""
+    """Answers a request by the next of `answers`, accepting all where there is none left; keys are by e-mail (of several
+    by spaces, each a record) where that is said."""
 
     answers: list[Callable[[Sequence[Change]], Sequence[Outcome]]] = field(default_factory=list)
     requests: list[list[Change]] = field(default_factory=list)
@@ -34,8 +35,12 @@ class Scripted:
     def records(self, members: pa.Table) -> Iterator[Record]:
         for customer, email in zip(members["customer_id"].to_pylist(), members["email"].to_pylist(), strict=True):
             self.evaluated += 1
-            if email is not None:
-                yield Record(email if self.is_by_email else customer, customer, {"email": email})
+            if email is None:
+                continue
+            if not self.is_by_email:
+                yield Record(customer, customer, {"email": email})
+            for address in email.split() if self.is_by_email else ():
+                yield Record(address, customer, {"email": address})
 
     def send(self, changes: Sequence[Change]) -> Sequence[Outcome]:
         self.requests.append(list(changes))

@@ -14,6 +14,7 @@ from orchestration.memberships import changes_after
 from tests.orchestration.member_shop import Shop, day, opened, settle
 
 BUILDS = 50
+BUILDS_OF_SINCE = 25
 NAMES = ("fans", "buyers", "r_big", "r_new")
 Members = set[tuple[str, str]]
 
@@ -175,7 +176,7 @@ def test_the_history_of_random_churn_adds_up_and_knows_who_came_and_who_went(sho
 def test_since_when_somebody_is_in_follows_every_merger(shop: Shop) -> None:
     """Without splits the oracle is exact: the earliest day of the ids that are one person now."""
     churn, since = Churn(shop, 7, with_splits=False), dict[tuple[str, str], int]()
-    for build in range(BUILDS):
+    for build in range(BUILDS_OF_SINCE):
         churn.step()
         now = churn.now()
         since = {

@@ -62,6 +62,17 @@ def test_crons_come_from_settings_and_a_wrong_one_is_one_sentence() -> None:
         schedules(Settings(daily_cron="every day"))
 
 
+def test_versions_wait_for_the_memberships_and_those_for_every_member() -> None:
+    from orchestration.assets.activate import AUDIENCE_NAMES
+    from orchestration.definitions import defs
+
+    graph = defs.resolve_asset_graph()
+    members, versions = dg.AssetKey(["audiences", "memberships"]), dg.AssetKey(["control", "audience_versions"])
+    assert members in graph.get(versions).parent_keys
+    names = {key.path[-1] for key in graph.get(members).parent_keys}
+    assert {"rule_members", *AUDIENCE_NAMES} <= names
+
+
 def test_writing_jobs_go_on_one_at_a_time_and_nothing_uses_a_pool(own_instance: DagsterInstance) -> None:
     from orchestration.definitions import defs
     from orchestration.schedules import WRITES
@@ -71,7 +82,10 @@ def test_writing_jobs_go_on_one_at_a_time_and_nothing_uses_a_pool(own_instance: 
     with own_instance as instance:
         limits = instance.get_concurrency_config().run_queue_config
         assert limits is not None
-        assert list(limits.tag_concurrency_limits) == [{"key": "weft/writes", "limit": 1}]
+        assert list(limits.tag_concurrency_limits) == [
+            {"key": "weft/writes", "limit": 1},
+            {"key": "weft/destination", "limit": 1, "value": {"applyLimitPerUniqueValue": True}},
+        ]
         assert not instance.run_retries_retry_on_asset_or_op_failure
     graph = defs.resolve_asset_graph()
     assert {pool for key in graph.get_all_asset_keys() for pool in graph.get(key).pools or ()} == set()

@@ -11,7 +11,8 @@ from activation.syncs.policy import RetryPolicy
 from orchestration.state import State
 from tests.orchestration.scripted import SYNC, Bench, Scripted
 
-CUSTOMERS = [f"c{number}" for number in range(12)]
+CUSTOMERS = [f"c{number}" for number in range(5)]
+ADDRESSES = [f"m{number}@x.org" for number in range(4)]
 STEPS = ("planned", "begun", "marked", "answered", "settled")
 
 
@@ -56,28 +57,31 @@ class Moody(Scripted):
 def churned(chance: random.Random, members: dict[str, str | None]) -> dict[str, str | None]:
     """Some enter, leave, change their address (to one that somebody else has, maybe) or lose it."""
     now = dict(members)
-    for customer in chance.sample(CUSTOMERS, chance.randint(0, 5)):
+    for customer in chance.sample(CUSTOMERS, chance.randint(0, 3)):
         if chance.random() < 0.3:
             now.pop(customer, None)
         else:
-            now[customer] = chance.choice([None, *(f"m{number}@x.org" for number in range(8))])
+            addresses = chance.sample(ADDRESSES, chance.randint(0, 2))
+            now[customer] = " ".join(sorted(addresses)) or None
     return {customer: now[customer] for customer in chance.sample(sorted(now), len(now))}
 
 
 def wanted(members: dict[str, str | None], *, is_by_email: bool) -> dict[str, str]:
-    return {email if is_by_email else customer: email for customer, email in members.items() if email is not None}
+    if is_by_email:
+        return {address: address for email in members.values() if email is not None for address in email.split()}
+    return {customer: email for customer, email in members.items() if email is not None}
 
 
 @pytest.mark.parametrize("is_by_email", [False, True], ids=["by customer", "by address"])
 @pytest.mark.parametrize("first", [0, *(pytest.param(n, marks=pytest.mark.nightly) for n in range(1000, 20_000, 1000))])
 def test_in_the_end_the_destination_holds_who_is_wanted(tmp_path: Path, first: int, is_by_email: bool) -> None:
-    for seed in range(first, first + (25 if first == 0 else 500)):
+    for seed in range(first, first + (10 if first == 0 else 300)):
         chance = random.Random(seed)
         destination = Moody(chance, is_by_email=is_by_email)
         bench = Bench(State(f"sqlite:///{tmp_path / f'{seed}.sqlite'}"), destination)
         bench.policy = RetryPolicy(jitter=chance.random, patience_seconds=0, quarantine_after=3)
         members: dict[str, str | None] = {}
-        for _ in range(chance.randint(2, 8)):
+        for _ in range(chance.randint(4, 16)):
             members = churned(chance, members)
             bench.code = chance.choice(("1", "1", "1", "2"))
             dies_at = chance.choice((*STEPS, *[""] * 10))
@@ -92,16 +96,23 @@ def test_in_the_end_the_destination_holds_who_is_wanted(tmp_path: Path, first: i
             except Killed:
                 assert dies_at
             bench.now += chance.choice((0.0, 1.0, 10_000.0))
-        bench.steps, destination.is_moody = lambda name: None, False
-        bench.state.syncs.retry(SYNC, bench.job.instant())
-        bench.now += 10_000
-        report = bench.run(members)
-        assert report.status == "done", seed
-        assert destination.holds == wanted(members, is_by_email=is_by_email), seed
-        assert bench.statuses().keys() <= {"accepted"}, seed
-        for run in bench.state.syncs.runs(SYNC, 100):
-            parts = (run.accepted, run.refused, run.retried, run.quarantined, run.pending)
-            assert (run.planned, run.status != "running") == (sum(parts), True), seed
-        sent = len(destination.sent)
-        assert bench.run(members).totals.planned == 0, seed
-        assert len(destination.sent) == sent, seed
+            if chance.random() < 0.4:
+                settles(bench, destination, members, is_by_email=is_by_email)
+        settles(bench, destination, members, is_by_email=is_by_email)
+
+
+def settles(bench: Bench, destination: Moody, members: dict[str, str | None], *, is_by_email: bool) -> None:
+    """A run that meets no trouble leaves the destination as it is wanted, the books in order, and the next run nothing to do."""
+    bench.steps, destination.is_moody = lambda name: None, False
+    bench.state.syncs.retry(SYNC, bench.job.instant())
+    bench.now += 10_000
+    assert bench.run(members).status == "done"
+    assert destination.holds == wanted(members, is_by_email=is_by_email)
+    assert bench.statuses().keys() <= {"accepted"}
+    for run in bench.state.syncs.runs(SYNC, 100):
+        parts = (run.accepted, run.refused, run.retried, run.quarantined, run.pending)
+        assert (run.planned, run.status != "running") == (sum(parts), True)
+    sent = len(destination.sent)
+    assert bench.run(members).totals.planned == 0
+    assert len(destination.sent) == sent
+    destination.is_moody = True
