@@ -18,6 +18,7 @@ from orchestration.audience_history_commands import COMMANDS, AsJson, print_json
 from orchestration.audience_standing import standing_of
 from orchestration.errors import GateError, NothingServedError
 from orchestration.gate import REASONS, REDIS, gate, opened_gate
+from orchestration.guards import held_version
 from orchestration.publishable import Publisher
 from orchestration.publishing import online_store
 from orchestration.resources import Platform, build_platform
@@ -77,15 +78,19 @@ def _show_definition(platform: Platform, defined: Audience) -> None:
         say(f"{field:<18}{', '.join(map(str, value)) if isinstance(value, list) else value}")
     say(f"{'standing':<18}{standing_of(platform.state, defined.name).sentence(utc_now())}")
     with suppress(NothingServedError), platform.warehouse.open_served() as served:
+        passing = gate(served, platform.state, defined, destination=REDIS)
+        say(f"{'may be published':<18}{len(passing.members):,}")
+        for reason, count in passing.withheld.items():
+            say(f"{'':<18}{count:,} withheld: {REASONS[reason]}")
+        if held := held_version(platform.state, defined.name):
+            say(
+                f"{'held back':<18}v{held.version}: {held.sentence} `weft audience approve {defined.name}` lets it pass."
+            )
         for members in defined_sizes(served, [defined]).values():
             say(f"{'members':<18}{members:,} by the definition, before consent, exclusions and holdouts")
         say(*stale_because(served))
         for as_of, entered, left, after in newest_sizes(served, defined.name, most=3):
             say(f"{'':<18}{as_of:%Y-%m-%d %H:%M}: {entered:,} entered, {left:,} left, {after:,} in")
-        passing = gate(served, platform.state, defined, destination=REDIS)
-        say(f"{'may be published':<18}{len(passing.members):,}")
-        for reason, count in passing.withheld.items():
-            say(f"{'':<18}{count:,} withheld: {REASONS[reason]}")
         for _, other, count, share, _ in overlaps_of(served, defined.name)[:3]:
             say(f"{'':<18}{count:,} of them ({share:.1%}) are in {other} too")
 
