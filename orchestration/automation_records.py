@@ -47,16 +47,15 @@ automation_occurrences = sa.Table(
     sa.Index("automation_occurrences_by_status", "automation", "status"),
 )
 
-# One row per code of a pool; `automation` and `occurrence` are null until it is given.
+# One row per code of a pool; `automation` is who gave it, null until then; the occurrence that has it says to whom.
 automation_coupons = sa.Table(
     "automation_coupons",
     metadata,
     sa.Column("pool", sa.Text, primary_key=True),
     sa.Column("code", sa.Text, primary_key=True),
     sa.Column("automation", sa.Text),
-    sa.Column("occurrence", sa.BigInteger),
     sa.Column("loaded_at", sa.DateTime, nullable=False),
-    sa.UniqueConstraint("automation", "occurrence"),
+    sa.Index("automation_coupons_free", "pool", "automation", "code"),
 )
 
 
@@ -210,7 +209,7 @@ class AutomationRecords:
     def pools(self) -> dict[str, tuple[int, int]]:
         """(codes left, codes given) of every pool."""
         table = automation_coupons
-        query = sa.select(table.c.pool, sa.func.count(), sa.func.count(table.c.occurrence)).group_by(table.c.pool)
+        query = sa.select(table.c.pool, sa.func.count(), sa.func.count(table.c.automation)).group_by(table.c.pool)
         with self._engine.connect() as connection:
             rows: list[Any] = list(connection.execute(query.order_by(table.c.pool)))
         return {pool: (count - given, given) for pool, count, given in rows}
@@ -238,13 +237,13 @@ class AutomationRecords:
         """Open and waiting ones with a code each, as long as there are codes: marked as given in the same transaction."""
         wanting = [each for each in found if each.status in (OPEN, WAITING)]
         table = automation_coupons
-        free = sa.select(table.c.code).where(table.c.pool == pool, table.c.occurrence.is_(None)).order_by(table.c.code)
-        codes: list[str] = list(connection.scalars(free.limit(len(wanting)))) if wanting else []
+        is_free = (table.c.pool == pool) & table.c.automation.is_(None)
+        free = sa.select(table.c.code).where(is_free).order_by(table.c.code).limit(len(wanting))
+        codes: list[str] = list(connection.scalars(free)) if wanting else []
         given = {each.occurrence: code for each, code in zip(wanting, codes, strict=False)}
-        for each in wanting[: len(codes)]:
-            is_free = (table.c.pool == pool) & (table.c.code == given[each.occurrence]) & table.c.occurrence.is_(None)
-            values = {"automation": each.automation, "occurrence": each.occurrence}
-            if connection.execute(table.update().where(is_free).values(values)).rowcount != 1:
+        for some in _chunks(codes):
+            taken = table.update().where(is_free, table.c.code.in_(some)).values(automation=wanting[0].automation)
+            if connection.execute(taken).rowcount != len(some):
                 raise OvertakenError
         return [
             replace(each, status=OPEN if each.occurrence in given else WAITING, coupon=given.get(each.occurrence))

@@ -7,7 +7,7 @@ from activation.automations.definitions import Automation, AutomationError, load
 from activation.destinations.config import DestinationConfig
 from orchestration.audience_catalogue import Audience, audiences
 from orchestration.consent_purposes import PURPOSES
-from orchestration.destinations_file import load_destinations
+from orchestration.destinations_file import AUTOMATION, load_destinations
 from orchestration.resources import Platform
 from orchestration.transform import prepare_manifest
 
@@ -23,7 +23,7 @@ class Configured:
     @property
     def name(self) -> str:
         """The name of its ledger, and of its runs."""
-        return f"automation.{self.automation.name}"
+        return f"{AUTOMATION}.{self.automation.name}"
 
 
 def configured(platform: Platform) -> list[Configured]:

@@ -14,7 +14,8 @@ from orchestration.consent_purposes import PURPOSES
 from orchestration.errors import DestinationError
 from orchestration.settings import Settings
 
-RESERVED = frozenset({"redis", "automation"})
+AUTOMATION = "automation"
+RESERVED = frozenset({"redis", AUTOMATION})
 """Redis is the publication's, automations have a ledger of that name."""
 
 

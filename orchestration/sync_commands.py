@@ -10,7 +10,7 @@ from rich.table import Table
 
 from activation.syncs.engine import Report
 from activation.syncs.fingerprints import Fingerprints
-from orchestration.destinations_file import Sync
+from orchestration.destinations_file import AUTOMATION, Sync
 from orchestration.errors import DestinationError
 from orchestration.pass_commands import working
 from orchestration.resources import Platform, build_platform
@@ -187,7 +187,7 @@ def _listed(platform: Platform) -> list[dict[str, Any]]:
             "sync": name,
             "destination": name.partition(".")[0],
             "audience": name.partition(".")[2],
-            "type": each.destination.type if each else None,
+            "type": each.destination.type if each else AUTOMATION if name.startswith(f"{AUTOMATION}.") else None,
             "held": standing.held,
             "waiting": waiting,
             "refused": standing.by_status.get("refused", 0),

@@ -1,7 +1,5 @@
 """Reading audiences: which there are, who is in them, whether one customer is."""
 
-import csv
-import io
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Annotated, Any, TypeVar
@@ -15,7 +13,7 @@ from activation.api.models import AudienceAnswer, AudiencesAnswer, ErrorAnswer, 
 from activation.api.refusals import Refused
 from activation.api.settings import READ_AUDIENCES, ApiSettings
 from activation.api.typed_values import iso
-from activation.csv_cells import harmless
+from activation.csv_cells import cell, line
 from activation.errors import NotPublishedError
 from activation.reader import Reader
 
@@ -133,13 +131,7 @@ def _aged(as_of: datetime, now: datetime) -> dict[str, Any]:
     return {"as_of": iso(as_of), "age_seconds": (now - as_of).total_seconds()}
 
 
-def _lines(customer_ids: Iterator[str]) -> Iterator[str]:
-    yield "customer_id\r\n"
+def _lines(customer_ids: Iterator[str]) -> Iterator[bytes]:
+    yield line(["customer_id"])
     for customer_id in customer_ids:
-        yield _line(customer_id)
-
-
-def _line(customer_id: str) -> str:
-    cells = io.StringIO()
-    csv.writer(cells).writerow([harmless(customer_id)])
-    return cells.getvalue()
+        yield line([cell(customer_id, for_people=True)])

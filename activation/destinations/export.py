@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import AfterValidator, Field, model_validator
 
-from activation.destinations.cells import cell, line
+from activation.csv_cells import cell, line
 from activation.destinations.config import DestinationConfig
 from activation.destinations.files import file_in, replacing
 from activation.destinations.tools import Tools

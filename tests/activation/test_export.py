@@ -21,8 +21,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from activation.csv_cells import cell, line
 from activation.destinations import KINDS, Tools
-from activation.destinations.cells import cell, line
 from activation.destinations.files import replacing
 from activation.syncs.clock import Clock
 from activation.syncs.contract import (

@@ -39,8 +39,8 @@ def test_the_command_line_lists_runs_shows_and_loads(
 ) -> None:
     shop, vendor = told
 
-    def said(*words: str) -> str:
-        monkeypatch.setattr(sys, "argv", ["weft", "automation", *words])
+    def said(*words: str, group: str = "automation") -> str:
+        monkeypatch.setattr(sys, "argv", ["weft", group, *words])
         try:
             main()
         except SystemExit as end:
@@ -69,6 +69,8 @@ def test_the_command_line_lists_runs_shows_and_loads(
     shown = said("show", "welcome")
     assert "2 told" in shown and "S1" not in shown
     assert len(json.loads(said("show", "welcome", "--json"))["occurrences"]) == 2
+    [ledger] = json.loads(said("list", "--json", group="sync"))["syncs"]
+    assert (ledger["sync"], ledger["type"], ledger["held"]) == ("automation.welcome", "automation", 2)
     assert "goes on after change 3" in said("restart", "welcome")
     assert "0 occurrences of welcome" in said("retry", "welcome")
     assert "automations.yml has no automation 'hello'; it has welcome, goodbye." in said("show", "hello")

@@ -1,22 +1,25 @@
 """What automations make of changes of membership: whom they fire for, once, and with which coupon."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from activation.automations.coupons import ALPHABET, made_code
 from activation.automations.definitions import AutomationError
 from orchestration.automation_records import OvertakenError
+from orchestration.settings import load_settings
 from orchestration.state import State
 from tests.orchestration.automated import SALT, Automated, automation, said
 from tests.orchestration.member_shop import day, opened
 
 
 @pytest.fixture
-def shop(where: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Automated]:
-    folder = tmp_path_factory.mktemp("state")
+def shop(where: str, tmp_path: Path) -> Iterator[Automated]:
+    """On DuckDB with its operator state in SQLite, and both on PostgreSQL."""
+    given = {"target": "postgres", "postgres_url": where} if "://" in where else {}
     with opened(where) as connection:
-        yield Automated(connection, State(f"sqlite:///{folder / 'state.sqlite'}"))
+        yield Automated(connection, State(load_settings(home=tmp_path / "home", **given).state_url))
 
 
 def test_who_is_inside_already_is_not_greeted_and_who_comes_is_once(shop: Automated) -> None:
