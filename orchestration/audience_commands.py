@@ -13,10 +13,13 @@ from activation.reader import Reader
 from activation.rollback import release_audience, rollback_audience, withdraw_audience
 from orchestration.audience_catalogue import Audience
 from orchestration.audience_catalogue import audiences as catalogue
-from orchestration.audience_history import Summary, current_sizes, newest_sizes, overlaps_of, summaries
+from orchestration.audience_history import Summary, defined_sizes, newest_sizes, overlaps_of, stale_because, summaries
 from orchestration.audience_history_commands import COMMANDS, AsJson, print_json, say
 from orchestration.audience_standing import standing_of
-from orchestration.errors import NothingServedError
+from orchestration.errors import GateError, NothingServedError
+from orchestration.gate import REASONS, REDIS, gate, opened_gate
+from orchestration.guards import held_version
+from orchestration.publishable import Publisher
 from orchestration.publishing import online_store
 from orchestration.resources import Platform, build_platform
 from orchestration.rule_commands import COMMANDS as RULE_COMMANDS
@@ -42,7 +45,7 @@ def list_(as_json: AsJson = False) -> None:
         return
     width = max((len(each.audience) for each in found), default=0)
     for each in found:
-        members = "not counted" if each.members is None else f"{each.members:,} members"
+        members = "not built" if each.members is None else f"{each.members:,} members"
         say(f"{each.audience:<{width}}  {members:>16}  {each.standing.sentence(utc_now())}")
         say(
             f"{'':<{width}}  {each.kind} of {each.owner}, for {each.consent_purpose}, to {', '.join(each.destinations) or 'nowhere'}"
@@ -75,13 +78,19 @@ def _show_definition(platform: Platform, defined: Audience) -> None:
         say(f"{field:<18}{', '.join(map(str, value)) if isinstance(value, list) else value}")
     say(f"{'standing':<18}{standing_of(platform.state, defined.name).sentence(utc_now())}")
     with suppress(NothingServedError), platform.warehouse.open_served() as served:
-        sizes = current_sizes(served)
-        if sizes is not None:
+        passing = gate(served, platform.state, defined, destination=REDIS)
+        say(f"{'may be published':<18}{len(passing.members):,}")
+        for reason, count in passing.withheld.items():
+            say(f"{'':<18}{count:,} withheld: {REASONS[reason]}")
+        if held := held_version(platform.state, defined.name):
             say(
-                f"{'members':<18}{sizes.get(defined.name, 0):,} by the definition, before consent, exclusions and holdouts"
+                f"{'held back':<18}v{held.version}: {held.sentence} `weft audience approve {defined.name}` lets it pass."
             )
-        for as_of, entered, left, members in newest_sizes(served, defined.name, most=3):
-            say(f"{'':<18}{as_of:%Y-%m-%d %H:%M}: {entered:,} entered, {left:,} left, {members:,} in")
+        for members in defined_sizes(served, [defined]).values():
+            say(f"{'members':<18}{members:,} by the definition, before consent, exclusions and holdouts")
+        say(*stale_because(served))
+        for as_of, entered, left, after in newest_sizes(served, defined.name, most=3):
+            say(f"{'':<18}{as_of:%Y-%m-%d %H:%M}: {entered:,} entered, {left:,} left, {after:,} in")
         for _, other, count, share, _ in overlaps_of(served, defined.name)[:3]:
             say(f"{'':<18}{count:,} of them ({share:.1%}) are in {other} too")
 
@@ -105,9 +114,17 @@ def members(name: Name, limit: Annotated[int, typer.Option(help="How many to pri
 
 @audiences.command()
 def rollback(name: Name, to_version: Annotated[int, typer.Option(help="One of the kept versions.")]) -> None:
-    """Point readers at an older version and keep them there until `release`."""
-    with online_store(build_platform().settings) as client:
+    """Point readers at an older version and keep them there until `release`, unless people in it may no longer be published."""
+    platform = build_platform()
+    prepare_manifest(platform.settings)
+    defined = next((each for each in catalogue(platform.state) if each.name == name), None)
+    with online_store(platform.settings) as client:
         rollback_audience(client, name, to_version)
+        if defined is not None:
+            with platform.warehouse.open_served() as served, opened_gate(served, platform.state) as gate:
+                refused = Publisher(served, platform.state, gate, client).unpinned(defined)
+            if refused:
+                raise GateError(f"{name} cannot go back to v{to_version}{refused}.")
     console.print(f"{name} is pinned at v{to_version}; `weft audience release {name}` lets it move again.")
 
 

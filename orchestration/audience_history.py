@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from orchestration.audience_catalogue import Audience, audiences
+from orchestration.audience_catalogue import Audience, audiences, members_query
 from orchestration.audience_standing import Standing, standing_of
 from orchestration.errors import UnknownAudienceError
 from orchestration.state import State
@@ -14,7 +14,7 @@ from orchestration.warehouse import Connection, first_row, scalar, tables_of
 
 @dataclass(frozen=True)
 class Summary:
-    """One audience: who is in by its definition (None where no served build has counted them), and where its publication stands."""
+    """One audience: who is in by its definition (None where it does not stand in the served build), and where its publication stands."""
 
     audience: str
     kind: str
@@ -27,7 +27,8 @@ class Summary:
 
 def summaries(served: Connection | None, state: State) -> list[Summary]:
     """Every audience of the catalogue, by name. `served` is None where no build is served yet."""
-    sizes = current_sizes(served) if served is not None else None
+    wanted = audiences(state)
+    sizes = defined_sizes(served, wanted) if served is not None else {}
     return [
         Summary(
             each.name,
@@ -35,10 +36,10 @@ def summaries(served: Connection | None, state: State) -> list[Summary]:
             str(each.meta.get("owner", "")),
             str(each.meta.get("consent_purpose", "")),
             [str(name) for name in each.meta.get("destinations", [])],
-            None if sizes is None else sizes.get(each.name, 0),
+            sizes.get(each.name),
             standing_of(state, each.name),
         )
-        for each in audiences(state)
+        for each in wanted
     ]
 
 
@@ -55,12 +56,15 @@ def has_history(served: Connection) -> bool:
     return "memberships" in tables_of(served, "audiences")
 
 
-def current_sizes(served: Connection) -> dict[str, int] | None:
-    """Customers who are in each audience that anybody is in; None where the served build does not know."""
-    if not has_history(served):
-        return None
-    query = "select audience, count(*) from audiences.memberships where left_seq is null group by audience"
-    return {name: int(count) for name, count in served.rows(query)}
+def defined_sizes(served: Connection, wanted: Sequence[Audience]) -> dict[str, int]:
+    """Customers whom the served build has in each of the wanted audiences that stand in it."""
+    tables = tables_of(served, "audiences")
+    counts = [
+        f"select '{each.name}' as audience, count(*) as member_count from ({members_query(each)}) as members"
+        for each in wanted
+        if (each.name if each.kind == "sql" else "rule_members") in tables
+    ]
+    return {name: int(count) for name, count in served.rows(" union all ".join(counts))} if counts else {}
 
 
 def newest_sizes(served: Connection, name: str, *, most: int) -> list[tuple[Any, ...]]:

@@ -5,6 +5,7 @@ of the history: what agrees is not touched. Cost: one scan of the members, of th
 written in proportion to what changed.
 """
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ from orchestration.overlaps import write_overlaps
 from orchestration.rule_audiences import explain_leaving
 from orchestration.state import State, utc_now
 from orchestration.warehouse import Connection, create_table, scalar, tables_of
+
+log = logging.getLogger(__name__)
 
 RULE, MERGED, SPLIT, WITHDRAWN, GONE = "rule", "merged", "split", "withdrawn", "gone"
 """Why a row begins or ends: the definition; an id became part of another; it left one; the audience, or the customer, is no more."""
@@ -99,7 +102,10 @@ def settle_memberships(
 def settle_audiences(connection: Connection, state: State) -> Settled:
     """Settle every audience of the catalogue at the clock of the run in progress."""
     as_of = scalar(connection, "select as_of from control.current_run")
-    return settle_memberships(connection, audiences(state), as_of, explain_leaving=explain_leaving(state, as_of))
+    settled = settle_memberships(connection, audiences(state), as_of, explain_leaving=explain_leaving(state, as_of))
+    if settled.postponed:
+        log.warning(settled.postponed)
+    return settled
 
 
 def changes_after(connection: Connection, seq: int, *, limit: int = 100_000) -> pa.Table:
@@ -155,6 +161,8 @@ def _load(connection: Connection, built: Sequence[Audience], wanted: Sequence[Au
     connection.execute(sql.ORIGINS.format(ledger_seq=ledger_seq))
     connection.execute(sql.OPEN.format(but=f"and memberships.audience not in ({waiting})" if waiting else ""))
     connection.execute(sql.TOUCHED)
+    for table in sql.TEMPORARY:  # PostgreSQL plans joins of tables it knows nothing of as if they were small
+        connection.execute(f"analyze {table}")
 
 
 def _diff(connection: Connection, as_of: datetime, change_seq: int) -> tuple[dict[str, int], dict[str, int]]:

@@ -10,10 +10,13 @@ from typing import Any
 import dagster as dg
 
 from orchestration import definitions
+from orchestration.assets.activate import AUDIENCE_NAMES, other_names
 from orchestration.assets.dbt_models import STAGE_OF_SCHEMA
+from orchestration.audience_catalogue import audiences
 from orchestration.errors import PassError
 from orchestration.resources import Platform
 from orchestration.runs import PROCESS_TAG, fail_dead_runs
+from orchestration.schedules import confirm
 from orchestration.turns import end_turn
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -53,18 +56,27 @@ def run_pass(platform: Platform, *, as_of: datetime | None) -> PassReport:
 
 def publish_changes(platform: Platform, instance: dg.DagsterInstance, report: PassReport) -> None:
     """Evaluate the sensor until it asks for nothing more, running each publication it asks for."""
-    job = definitions.defs.resolve_job_def("publish")
     state = platform.state
+    # evaluated here, the sensor's own request for new partitions comes after its runs were looked at
+    others = [each.name for each in audiences(state) if each.name not in AUDIENCE_NAMES]
+    instance.add_dynamic_partitions(str(other_names.name), others)
     while True:
         cursor = state.setting(SENSOR_CURSOR)
         sensor = definitions.defs.resolve_sensor_def("audience_changed")
-        with dg.build_sensor_context(instance=instance, cursor=cursor, resources={"platform": platform}) as context:
+        with (
+            dg.build_sensor_context(
+                instance=instance, cursor=cursor, resources={"platform": platform}, definitions=definitions.defs
+            ) as context,
+            dg.partition_loading_context(dynamic_partitions_store=instance),
+        ):
             tick = sensor.evaluate_tick(context)
         for request in tick.run_requests or []:
+            job = definitions.defs.resolve_job_def(request.job_name or "publish")
             result = job.execute_in_process(
                 run_config={**request.run_config, **QUIET},
                 asset_selection=request.asset_selection,
                 tags=dict(request.tags),
+                partition_key=request.partition_key,
                 instance=instance,
                 raise_on_error=False,
             )
@@ -72,7 +84,8 @@ def publish_changes(platform: Platform, instance: dg.DagsterInstance, report: Pa
                 report.seconds[stage] += seconds
             if not result.success:
                 raise PassError(_what_failed(result))
-            report.published.append(_publication(result))
+            if request.job_name != confirm.name:
+                report.published.append(_publication(result))
         if tick.cursor:
             state.remember(SENSOR_CURSOR, tick.cursor)
         if not tick.run_requests:

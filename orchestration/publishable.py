@@ -9,6 +9,7 @@ import redis
 
 from activation.errors import NotPublishedError
 from activation.reader import Reader
+from activation.rollback import release_audience
 from orchestration.audience_catalogue import Audience
 from orchestration.gate import MEMBERS, REDIS, Gate, Gated
 from orchestration.guards import broken_guards, facts, jumps
@@ -68,6 +69,15 @@ class Publisher:
             if not sentences:
                 return Publishable(gated.members, gated)
         return Publishable(kept, gated, " ".join(sentences), is_unchanged=len(kept) == len(last))
+
+    def unpinned(self, audience: Audience) -> str:
+        """Let go of a rollback that keeps readers at a version with people who may no longer be published; a sentence where it was."""
+        last = self._last_good(audience.name)
+        withheld = self.gate.judge(audience, last, destination=REDIS).withheld_count
+        if not withheld:
+            return ""
+        release_audience(self.client, audience.name)
+        return f"; its rollback was released, since {withheld:,} people in the older version may no longer be published"
 
     def _is_approved(self, audience: str, version: int | None) -> bool:
         held = self.state.approvals.of(audience, version) if version is not None else None

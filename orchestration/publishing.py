@@ -205,9 +205,12 @@ def _publish_audience(
         on_step=failpoints("audience"),
         snapshot=settings.home / "published" / "audiences" / f"{version.audience}.arrow",
     )
-    return _publication(
+    publication = _publication(
         version, report.mode, report.count, report.added, report.removed, withheld=withheld, held=sent.held
     )
+    # a person's no outranks an operator's pin
+    unpinned = publisher.unpinned(audience) if report.pinned_version is not None else ""
+    return replace(publication, sentence=publication.sentence + unpinned)
 
 
 def _publication(

@@ -13,6 +13,7 @@ from activation.rules.tree import Node, audiences_named
 from orchestration.audience_catalogue import audiences
 from orchestration.audience_rules import Definition, SavedRule
 from orchestration.consent_purposes import PURPOSES
+from orchestration.guards import GUARDS
 from orchestration.rule_columns import AUDIENCE_NAME, known_names
 from orchestration.state import State
 from orchestration.transform import read_manifest
@@ -23,7 +24,6 @@ OWN_TABLES = {"profiles", "rule_members", "rule_builds", "memberships", "overlap
 MOST_DESTINATIONS = 20
 LONGEST_DESCRIPTION = 500
 _DESTINATION = re.compile(r"[a-z][a-z0-9_-]{0,62}")
-_GUARD = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _JINJA = re.compile(r"\{[{%#]")
 
 
@@ -61,7 +61,7 @@ def read_definition_file(content: bytes, name: str, said: Mapping[str, Any]) -> 
 def check_definition(connection: Connection, state: State, definition: Definition) -> Node:
     """The tree of a definition that may be saved. Raises RuleError: a name that is taken, a rule that cannot be used, a circle."""
     problems = Problems()
-    taken = _taken_names(connection)
+    taken = _taken_names(connection, state)
     if definition.name in taken:
         problems.add("$.name", f"{definition.name} is {taken[definition.name]}; choose another name.")
     known = known_names(connection, audiences(state))
@@ -119,11 +119,14 @@ def _way_to(goal: str, start: str, rules: Mapping[str, SavedRule], known: Known,
     return next(([start, *way] for way in ways if way), [])
 
 
-def _taken_names(connection: Connection) -> dict[str, str]:
+def _taken_names(connection: Connection, state: State) -> dict[str, str]:
+    """What a rule may not be called, and why. A table that an export of the rule left behind is not in its way."""
     manifest = read_manifest()
     models = [node for node in manifest["nodes"].values() if node["resource_type"] in ("model", "seed", "snapshot")]
+    own = {rule.name for rule in state.rules.current()}
+    tables = (tables_of(connection, "audiences") - own) | OWN_TABLES
     taken = dict.fromkeys(RESERVED_WORDS, "a word of SQL")
-    taken |= dict.fromkeys((tables_of(connection, "audiences") | OWN_TABLES), "a table of the warehouse")
+    taken |= dict.fromkeys(tables, "a table of the warehouse")
     return taken | {
         node["name"]: "an audience in SQL" if node.get("meta", {}).get("audience") else "a model of the warehouse"
         for node in models
@@ -165,10 +168,12 @@ def _destinations(given: Any, problems: Problems) -> tuple[str, ...]:
 
 
 def _guards(given: Any, problems: Problems) -> dict[str, Any]:
-    if not isinstance(given, Mapping) or len(given) > 20:
+    if not isinstance(given, Mapping):
         problems.add("$.guards", 'takes an object of limits, such as {"max_share": 0.5}.')
         return {}
     for name, limit in given.items():
-        if not _GUARD.fullmatch(name) or isinstance(limit, bool) or not isinstance(limit, int | float | Decimal):
-            problems.add("$.guards", f'{shown(name)} takes a number, as in {{"max_share": 0.5}}.')
+        if name not in GUARDS:
+            problems.add("$.guards", f"there is no guard {shown(name)}; {allowed(name, GUARDS)}.")
+        elif not isinstance(limit, int | float | Decimal) or limit < 0:
+            problems.add(f"$.guards.{name}", f"takes a number that is not below 0, not {kind_of(limit)}.")
     return {name: float(limit) if isinstance(limit, Decimal) else limit for name, limit in given.items()}

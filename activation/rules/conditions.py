@@ -31,12 +31,13 @@ def condition_sql(condition: Condition, alias: str) -> Sql:
 
 def match_sql(match: EventMatch, alias: str) -> Sql:
     """Whether an event is meant."""
-    return joined(" and ", [named(match.names, alias), *(condition_sql(each, alias) for each in match.where)])
+    is_named = sql("coalesce({}, false)", named(match.names, alias))
+    return joined(" and ", [is_named, *(condition_sql(each, alias) for each in match.where)])
 
 
 def named(names: tuple[str, ...], alias: str) -> Sql:
-    """Whether an event has one of the names."""
-    return sql(f"coalesce({alias}.event in ({{}}), false)", joined(", ", map(value, names)))
+    """Whether an event has one of the names; null where it has none at all."""
+    return sql(f"{alias}.event in ({{}})", joined(", ", map(value, names)))
 
 
 def _positive(condition: Condition, operator: str, column: Sql) -> Sql:

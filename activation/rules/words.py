@@ -109,7 +109,8 @@ def sequence_words(sequence: Sequence) -> str:
         if minutes is not None:
             limit = f" within {_days(minutes // 1440)}" if minutes % 1440 == 0 else f" within {minutes // 60} hours"
         parts.append(f"{then}{'no ' if step.is_negated else ''}{match_words(step.match)}{limit}")
-    return f"{', '.join(parts)}{sequence.window.words}"
+    ended = f" (ended{sequence.window.words})" if sequence.window.words else ""
+    return f"{', '.join(parts)}{ended}"
 
 
 def _compared(count: EventCount) -> str:

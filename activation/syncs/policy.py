@@ -15,6 +15,8 @@ class RetryPolicy:
     """Requests without an answer to work with, after which the run ends."""
     first_wait_seconds: float = 2.0
     longest_wait_seconds: float = 3600.0
+    longest_rest_seconds: float = 86_400.0
+    """What a destination may ask for with Retry-After; a year would be a mistake of its."""
     patience_seconds: float = 30.0
     """A run waits this long for a row or a destination that wants to be tried later, budget permitting; else the next run does."""
     jitter: Callable[[], float] = random.random

@@ -183,7 +183,7 @@ class Sending:
         if is_over:
             in_a_row += 1
             seconds = max(seconds, self._job.policy.wait(self._job.policy.unavailable_in_a_row + in_a_row))
-        until = self._job.instant() + timedelta(seconds=seconds)
+        until = self._job.instant() + timedelta(seconds=min(seconds, self._job.policy.longest_rest_seconds))
         self._job.ledger.set_pause(Pause(until, in_a_row, words))
 
     def _settle(

@@ -15,8 +15,9 @@ from activation.fake_destinations.vendor import Call, Reply
 from activation.syncs.policy import RetryPolicy
 from orchestration import syncing
 from orchestration.destinations_file import Sync
+from orchestration.resources import Platform
 from orchestration.syncing import Syncing, configured, named
-from tests.orchestration.gated_shop import Shop
+from tests.orchestration.gated_shop import ALL, AS_OF, Shop, opened_shop
 from tests.orchestration.sync_sink import Sink
 
 SECRET = "whsec_" + base64.b64encode(b"0" * 32).decode()
@@ -97,3 +98,23 @@ def hanging(receiver: Receiver) -> Iterator[None]:
         yield
     finally:
         receiver.released.set()
+
+
+def opened_synced_shop(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> SyncedShop:
+    """Four customers, two audiences, a whole build, no destination."""
+    made = synced(opened_shop(platform, monkeypatch), monkeypatch)
+    made.shop.consents = dict.fromkeys(["ann", "bob", "cy", "dee"], ALL)
+    made.shop.audience("vip", ["ann", "bob", "cy"])
+    made.shop.audience("all_of_them", ["ann", "bob", "cy", "dee"])
+    made.shop.build()
+    return made
+
+
+def exclude(shop: SyncedShop, customer: str) -> None:
+    shop.shop.platform.state.exclusions.add(
+        [("customer_id", customer)], where=("destination", "crm"), note="asked", made_by="a test", now=AS_OF
+    )
+
+
+def url(receiver: Receiver) -> str:
+    return str(receiver.url) + "/hook?tenant=7"  # type: ignore[attr-defined]

@@ -10,6 +10,7 @@ import redis
 
 from activation.errors import NotPublishedError
 from activation.reader import Reader
+from activation.rollback import rollback_audience
 from orchestration import registering
 from orchestration.consent_sweep import sweep_refusals
 from orchestration.errors import GateError
@@ -252,3 +253,22 @@ def test_a_guard_that_there_is_not_is_refused(shop: Shop) -> None:
     for guards, said in (({"max_shares": 1}, "'max_shares' that there is not"), ({"max_share": "half"}, "'half'")):
         with pytest.raises(GateError, match=said):
             broken_guards(shop.audience("buyers", [], guards=guards), Facts(1, 1, 1))
+
+
+def test_a_rollback_ends_where_it_would_keep_somebody_published_who_withdrew(shop: Shop) -> None:
+    shop.audience("buyers", MANY[:5])
+    shop.build()
+    publish_all(shop)
+    shop.audience("buyers", MANY[1:6])
+    shop.build()
+    publish_all(shop)
+    with online_store(shop.platform.settings) as client:
+        rollback_audience(client, "buyers", 1)
+    shop.platform.state.exclusions.add([("customer_id", "c005")], note="", made_by="eve", now=NOW)
+    publish_all(shop)
+    assert readers(shop) == set(MANY[:5]), "nobody of the older version withdrew"
+    shop.platform.state.exclusions.add(
+        [("customer_id", "c000"), ("customer_id", "c001")], note="", made_by="eve", now=NOW
+    )
+    assert "its rollback was released, since 2 people" in publish_all(shop)["buyers"].sentence
+    assert readers(shop) == set(MANY[2:5])

@@ -69,7 +69,7 @@ def test_every_mistake_of_a_definition_is_named_at_its_place() -> None:
         "description": "Read {{ env_var('X') }}",
         "consent_purpose": "personalization",
         "destinations": [],
-        "guards": {"max_share": "half"},
+        "guards": {"max_shar": 0.5},
         "ruel": 1,
     }
     found = dict(refused(read_definition, wrong))
@@ -82,7 +82,11 @@ def test_every_mistake_of_a_definition_is_named_at_its_place() -> None:
         "$.destinations",
         "$.guards",
     }
-    assert "did you mean rule?" in found["$"] and "did you mean personalisation?" in found["$.consent_purpose"]
+    assert (
+        "did you mean max_share" in found["$.guards"]
+        and "did you mean rule?" in found["$"]
+        and "did you mean personalisation?" in found["$.consent_purpose"]
+    )
     assert {path for path, _ in refused(read_definition, {})} == {
         f"$.{member}" for member in ("name", "rule", "owner", "consent_purpose", "destinations")
     }
@@ -215,7 +219,7 @@ def test_an_export_is_an_audience_in_sql_with_the_same_members(shop: Platform, t
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 @given(population=populations(), rule=RULES)
 def test_a_rule_written_out_has_the_members_that_its_bound_form_has(population: Any, rule: Any) -> None:

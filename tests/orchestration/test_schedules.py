@@ -82,7 +82,10 @@ def test_writing_jobs_go_on_one_at_a_time_and_nothing_uses_a_pool(own_instance: 
     with own_instance as instance:
         limits = instance.get_concurrency_config().run_queue_config
         assert limits is not None
-        assert list(limits.tag_concurrency_limits) == [{"key": "weft/writes", "limit": 1}]
+        assert list(limits.tag_concurrency_limits) == [
+            {"key": "weft/writes", "limit": 1},
+            {"key": "weft/destination", "limit": 1, "value": {"applyLimitPerUniqueValue": True}},
+        ]
         assert not instance.run_retries_retry_on_asset_or_op_failure
     graph = defs.resolve_asset_graph()
     assert {pool for key in graph.get_all_asset_keys() for pool in graph.get(key).pools or ()} == set()

@@ -1,4 +1,4 @@
-"""Syncs from a served build to a receiver over HTTP: consent, exclusions, guards, isolation, the command line, and Dagster."""
+"""Syncs from a served build to a receiver over HTTP: consent, exclusions, guards, isolation, the command line."""
 
 import json
 import sys
@@ -6,35 +6,30 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import dagster as dg
 import pytest
 
-from orchestration import sync_sensor
 from orchestration.cli import main
 from orchestration.errors import SyncBusyError
 from orchestration.resources import Platform
 from orchestration.settings import load_settings
-from orchestration.sync_copies import copy_syncs
-from tests.orchestration.gated_shop import ALL, AS_OF, opened_shop
-from tests.orchestration.synced_shop import Receiver, SyncedShop, hanging, synced
+from tests.orchestration.gated_shop import ALL, opened_shop
+from tests.orchestration.synced_shop import (
+    Receiver,
+    SyncedShop,
+    exclude,
+    hanging,
+    opened_synced_shop,
+    url,
+)
 
 NOT_THIS = ALL | {"advertising": False}
-
-
-def _shop(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> SyncedShop:
-    made = synced(opened_shop(platform, monkeypatch), monkeypatch)
-    made.shop.consents = dict.fromkeys(["ann", "bob", "cy", "dee"], ALL)
-    made.shop.audience("vip", ["ann", "bob", "cy"])
-    made.shop.audience("all_of_them", ["ann", "bob", "cy", "dee"])
-    made.shop.build()
-    return made
 
 
 @pytest.fixture
 def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SyncedShop:
     """Four customers, two audiences, no destination."""
     monkeypatch.setenv("WEFT_HOME", str(tmp_path))
-    return _shop(Platform(load_settings(home=tmp_path)), monkeypatch)
+    return opened_synced_shop(Platform(load_settings(home=tmp_path)), monkeypatch)
 
 
 @pytest.fixture
@@ -43,16 +38,6 @@ def receiver() -> Iterator[Receiver]:
     made = Receiver()
     with made.serving() as made.url:  # type: ignore[attr-defined]
         yield made
-
-
-def exclude(shop: SyncedShop, customer: str) -> None:
-    shop.shop.platform.state.exclusions.add(
-        [("customer_id", customer)], where=("destination", "crm"), note="asked", made_by="a test", now=AS_OF
-    )
-
-
-def url(receiver: Receiver) -> str:
-    return str(receiver.url) + "/hook?tenant=7"  # type: ignore[attr-defined]
 
 
 def test_who_leaves_withdraws_is_excluded_or_merged_away_is_removed_and_who_comes_back_is_sent_again(
@@ -213,7 +198,7 @@ def test_two_installations_on_one_postgresql_take_turns(
 ) -> None:
     given = {"target": "postgres", "postgres_url": postgres_url}
     other = SyncedShop(opened_shop(Platform(load_settings(home=tmp_path / "two", **given)), monkeypatch), [])
-    one = _shop(Platform(load_settings(home=tmp_path / "one", **given)), monkeypatch)
+    one = opened_synced_shop(Platform(load_settings(home=tmp_path / "one", **given)), monkeypatch)
     one.sent_to("crm", url(receiver), "vip")
     with one.syncing.alone("crm"), pytest.raises(SyncBusyError), other.syncing.alone("crm"):
         pytest.fail("both were alone")
@@ -221,91 +206,3 @@ def test_two_installations_on_one_postgresql_take_turns(
         assert not receiver.calls
     assert one.run("crm") == "done"
     assert receiver.holds == {"ann", "bob", "cy"}
-
-
-def test_the_sensor_asks_once_for_each_reason_and_a_failed_destination_fails_its_own_run_only(
-    shop: SyncedShop, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from orchestration.assets.sync import destination_syncs
-
-    platform = shop.shop.platform
-    shop.sent_to("crm", url(receiver), "vip")
-    shop.sent_to("broken", url(receiver), "vip", secrets=[{"env": "NOT_SET"}])
-    job = dg.Definitions(
-        assets=[destination_syncs], executor=dg.in_process_executor, resources={"platform": platform}
-    ).resolve_implicit_global_asset_job_def()
-    with dg.DagsterInstance.ephemeral() as instance:
-        cursor: str | None = None
-
-        def tick() -> list[dg.RunRequest]:
-            nonlocal cursor
-            with dg.build_sensor_context(instance=instance, cursor=cursor, resources={"platform": platform}) as context:
-                result = sync_sensor.syncs_due(context)
-            if isinstance(result, dg.SkipReason):
-                return []
-            for change in result.dynamic_partitions_requests or ():
-                if isinstance(change, dg.AddDynamicPartitionsRequest):
-                    instance.add_dynamic_partitions("destinations", list(change.partition_keys))
-            cursor = result.cursor
-            return list(result.run_requests or ())
-
-        def materialised(request: dg.RunRequest) -> dg.ExecuteInProcessResult:
-            return job.execute_in_process(
-                instance=instance, partition_key=request.partition_key, tags=dict(request.tags), raise_on_error=False,
-            )  # fmt: skip
-
-        asked = {request.partition_key: request for request in tick()}
-        assert asked.keys() == {"crm", "broken"}
-        assert {request.tags["weft/destination"] for request in asked.values()} == {"crm", "broken"}
-        assert not materialised(asked["broken"]).success
-        good = materialised(asked["crm"])
-        assert good.success
-        [event] = good.get_asset_materialization_events()
-        metadata = event.step_materialization_data.materialization.metadata
-        assert (metadata["dagster/row_count"].value, metadata["accepted"].value) == (3, 3)
-        assert tick() == [], "a sync that failed waits for its time, one that was done for a change"
-        exclude(shop, "cy")
-        again = [request for request in tick() if request.partition_key == "crm"]
-        assert [request.run_key for request in again] == ["crm:2"]
-        assert materialised(again[0]).success
-        assert receiver.holds == {"ann", "bob"}
-        shop.shop.build()
-        assert {request.partition_key for request in tick()} == {"crm", "broken"}
-
-
-@pytest.mark.parametrize("target", ["duckdb", "postgres"])
-def test_analysts_find_the_ledger_in_the_warehouse_without_personal_data(
-    target: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, receiver: Receiver
-) -> None:
-    given = {"postgres_url": request.getfixturevalue("postgres_url")} if target == "postgres" else {}
-    shop = _shop(Platform(load_settings(home=tmp_path, target=target, **given)), monkeypatch)
-    platform = shop.shop.platform
-    shop.sent_to("crm", url(receiver), "all_of_them")
-    receiver.unwanted = {"bob"}
-
-    def copied() -> list[tuple[object, ...]]:
-        with platform.warehouse.writer() as connection:
-            copy_syncs(connection, platform)
-            return connection.rows(
-                "select customer_id, operation, status, is_held from control.sync_records order by customer_id"
-            )
-
-    with platform.warehouse.writer() as connection:
-        assert copy_syncs(connection, platform) == 0
-    shop.run("crm")
-    assert copied() == [
-        ("ann", "upsert", "accepted", True), ("bob", "upsert", "refused", False), ("cy", "upsert", "accepted", True),
-        ("dee", "upsert", "accepted", True),
-    ]  # fmt: skip
-    shop.shop.members["all_of_them"] = ["ann", "bob", "cy"]
-    shop.shop.build()
-    shop.run("crm")
-    assert copied()[-1] == ("dee", "remove", "accepted", False)
-    platform.state.syncs.forget("dee")
-    assert [row[0] for row in copied()] == ["ann", "bob", "cy"]
-    with platform.warehouse.writer() as connection:
-        assert copy_syncs(connection, platform) <= 3
-        runs = connection.rows("select planned, accepted, refused, pending from control.sync_runs order by started_at")
-        assert runs == [(4, 3, 1, 0), (1, 1, 0, 0)]
-        [words] = connection.rows("select words from control.sync_records where status = 'refused'")
-    assert words == ("not wanted: [hidden]",)

@@ -81,6 +81,12 @@ def test_who_leaves_is_removed_without_the_person_being_known(vendor: FakeGoogle
     assert set(vendor.calls[-1].json) == {"destinations", "audienceMembers", "encoding", "validateOnly"}
 
 
+def test_a_change_between_two_addresses_of_one_person_keeps_the_person_in(vendor: FakeGoogle, driver: Driver) -> None:
+    driver.run(members(DANA))
+    driver.run(members({**DANA, "email": "danam@example.com"}))
+    assert people(vendor) == {"Dana"}
+
+
 def test_an_address_is_one_identifier_of_four_parts(vendor: FakeGoogle) -> None:
     parts = ["first", "last", "country", "zip"]
     home = dict(zip(parts, ["Mrs. Ann", "King Jr.", "us", "94043"], strict=True))

@@ -74,6 +74,18 @@ def test_a_new_email_takes_the_old_one_out_and_nobody_else(vendor: FakeMeta, dri
     assert people(vendor) == {"John", "Dana"}
 
 
+def test_a_change_between_two_addresses_of_one_person_keeps_the_person_in(vendor: FakeMeta, driver: Driver) -> None:
+    driver.run(members(DANA))
+    driver.run(members({**DANA, "email": "danam@example.com"}))
+    assert people(vendor) == {"Dana"}
+
+
+def test_who_cannot_be_found_is_not_sent(vendor: FakeMeta) -> None:
+    with opened(vendor, SECRETS, {**ENTRY, "fields": {"EMAIL": "email", "COUNTRY": "country"}}) as adapter:
+        assert Driver(adapter).run(members({"customer_id": "c1", "country": "US"})) == {}
+    assert vendor.calls == []
+
+
 def test_who_leaves_is_taken_out_without_the_person_being_known(vendor: FakeMeta, driver: Driver) -> None:
     driver.run(members(JOHN, CLOUDY))
     assert driver.run(members(CLOUDY)) == {"accepted": 1}
@@ -236,6 +248,18 @@ def test_of_what_no_sample_names_nobody_is_said_to_be_the_one(vendor: FakeMeta, 
     vendor.unusable = {john.partition("EMAIL=")[2].partition(";")[0]}
     vendor.samples = 0
     assert driver.run(members(JOHN, DANA)) == {"accepted": 2}
+    assert {outcome.words for outcome in driver.told.values()} == {
+        "Meta could not use 1 of 2 entries and did not say which"
+    }
+
+
+def test_a_sample_that_could_be_any_row_refuses_none(vendor: FakeMeta) -> None:
+    american = "79adb2a2fce5c6ba215fe5f27f532d4e7edbac4b6a5e09e1ef3a08084a904621"
+    counts = {"num_received": 2, "num_invalid_entries": 1, "invalid_entry_samples": {american: "unusable"}}
+    vendor.faults = [Reply(200, counts)]
+    with opened(vendor, SECRETS, {**ENTRY, "fields": {"EMAIL": "email", "COUNTRY": "country"}}) as adapter:
+        driver = Driver(adapter)
+        assert driver.run(members({**JOHN, "country": "US"}, {**DANA, "country": "US"})) == {"accepted": 2}
     assert {outcome.words for outcome in driver.told.values()} == {
         "Meta could not use 1 of 2 entries and did not say which"
     }

@@ -1,5 +1,6 @@
 """Rules of every kind and small populations, generated; and both warehouses with such a population in them."""
 
+import random
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -81,6 +82,43 @@ EVENT = st.fixed_dictionaries(
         "category": st.sampled_from(["shoes", "shoes", "hats", None]),
     }
 )
+
+
+def town(customers: int, seed: int) -> dict[str, list[dict[str, Any]]]:
+    """A larger population, the same for a seed: what one rule is about differs from customer to customer."""
+    chosen = random.Random(seed)
+    ids = [f"c{number:03}" for number in range(customers)]
+    columns: dict[str, list[Any]] = {
+        "email": ["a@x.nl", "b@x.nl"],
+        "country": WORDS,
+        "channels": LISTS,
+        "order_count": NUMBERS,
+        "net_revenue": AMOUNTS,
+        "churn_probability": SHARES,
+        "is_identified": [True, False],
+        "last_seen_at": INSTANTS,
+        "predicted_on": [date(2026, 3, day) for day in (1, 29, 30, 31)],
+    }
+    profiles = [
+        {"customer_id": each, **{name: chosen.choice([*values, None]) for name, values in columns.items()}}
+        for each in ids
+    ]
+    events = [
+        {
+            "landed_seq": chosen.randrange(10**9),
+            "customer_id": each,
+            "event": chosen.choice(NAMES),
+            "occurred_at": chosen.choice([*INSTANTS, AS_OF]),
+            "product_id": chosen.choice(["p1", "p1", "p2", None]),
+            "category": chosen.choice(["shoes", "shoes", "hats", None]),
+        }
+        for each in [*ids, None]
+        for _ in range(chosen.randrange(9))
+    ]
+    members = [
+        {"audience": name, "customer_id": each} for name in AUDIENCES for each in chosen.sample(ids, customers // 3)
+    ]
+    return {"profiles": profiles, "events": events, "members": members}
 
 
 @st.composite

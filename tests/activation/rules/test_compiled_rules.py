@@ -7,13 +7,25 @@ from typing import Any
 import duckdb
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from activation.rules import Sources, Sql, compile_rule, parse_rule
 from activation.rules.fragments import value
 from orchestration.duckdb_warehouse import DuckDBConnection
 from orchestration.postgres_connection import PostgresConnection, connect
 from orchestration.warehouse import Connection
-from tests.activation.rules.generated import AS_OF, AUDIENCES, KNOWN, RULES, create, fill, populations
+from tests.activation.rules.generated import (
+    AS_OF,
+    AUDIENCES,
+    COUNTS,
+    KNOWN,
+    RULES,
+    create,
+    fill,
+    populations,
+    sequences,
+    town,
+)
 from tests.activation.rules.oracle import Oracle
 
 
@@ -39,7 +51,7 @@ def postgres_connection(module_postgres_url: str) -> Iterator[Connection]:
 
 
 def agree(connection: Connection, population: dict[str, list[dict[str, Any]]], rule: Any) -> None:
-    fill(connection, population)
+    """The warehouse has the members that the oracle finds, in `population`, which stands in it."""
     audiences: dict[str, set[str]] = {name: set() for name in AUDIENCES}
     for row in population["members"]:
         audiences[row["audience"]].add(row["customer_id"])
@@ -53,19 +65,33 @@ def agree(connection: Connection, population: dict[str, list[dict[str, Any]]], r
     assert all(text and "@" not in text for _, text in because)
 
 
-@settings(
-    max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+QUIETLY = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+TOWN = town(customers=150, seed=5)
+
+
+@pytest.fixture(scope="module", params=["duckdb", "postgres"])
+def town_hall(request: pytest.FixtureRequest) -> Connection:
+    """A warehouse with the town in it."""
+    connection: Connection = request.getfixturevalue(f"{request.param}_connection")
+    fill(connection, TOWN)
+    return connection
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=QUIETLY)
+@given(rule=st.one_of(RULES, COUNTS, sequences()))
+def test_a_rule_has_the_members_that_plain_python_finds(town_hall: Connection, rule: Any) -> None:
+    agree(town_hall, TOWN, rule)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=QUIETLY)
 @given(population=populations(), rule=RULES)
-def test_a_rule_has_the_members_that_plain_python_finds(
-    duckdb_connection: Connection, population: Any, rule: Any
-) -> None:
+def test_and_so_it_has_of_any_few_customers(duckdb_connection: Connection, population: Any, rule: Any) -> None:
+    fill(duckdb_connection, population)
     agree(duckdb_connection, population, rule)
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
-@given(population=populations(), rule=RULES)
-def test_and_so_it_has_on_postgresql(postgres_connection: Connection, population: Any, rule: Any) -> None:
-    agree(postgres_connection, population, rule)
+@pytest.mark.nightly
+@settings(max_examples=3_000, deadline=None, suppress_health_check=QUIETLY)
+@given(rule=st.one_of(RULES, COUNTS, sequences()))
+def test_thousands_of_rules(town_hall: Connection, rule: Any) -> None:
+    agree(town_hall, TOWN, rule)

@@ -181,7 +181,7 @@ def test_hostile_json_is_refused_with_a_sentence(name: str) -> None:
 
 def test_an_object_that_somebody_else_read_is_held_to_the_same_limits() -> None:
     deep: Any = {"audience": "vip"}
-    for _ in range(100_000):
+    for _ in range(10_000):
         deep = {"all": [deep]}
     numbers: list[Any] = [{"min_total_spend": each} for each in (float("nan"), float("inf"), 10**50)]
     for rule in (deep, *numbers, {"event": "\ud800"}, {"event": "a\x00"}, {1: 2}):
