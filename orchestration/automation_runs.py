@@ -113,6 +113,9 @@ class Automating:
         try:
             with self.platform.warehouse.open_served() as served, self._judge(served, each) as judge:
                 source = Source(served)
+                if state.automations.cursor(name) is None and not self._has_begun(each, source):
+                    words = f"{each.audience.name} is in no whole build yet; {name} begins with the first that has it."
+                    return self._without_sending(each, run_id, "later", words)
                 noticed = self._notice(each, source, judge)
                 if each.automation.coupon and each.automation.coupon.pool:
                     state.automations.give_waiting(name, each.automation.coupon.pool)
@@ -134,6 +137,11 @@ class Automating:
         )
         totals = ledger.end(run_id, status, words, self._now())
         return Ran(each.automation.name, Noticed(), Report(each.name, run_id, status, totals, 0, words))
+
+    def _has_begun(self, each: Configured, source: Source) -> bool:
+        """Else everybody who is in the audience's first build would seem to enter it."""
+        history = self.platform.state.rules.history(each.audience.name) if each.audience.kind == "rule" else []
+        return source.has(each.audience, min((rule.saved_at for rule in history), default=None))
 
     def _revision(self, each: Configured) -> str:
         """What the sensor compares: as of a sync."""

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from orchestration.warehouse import Connection, first_row, tables_of
+from orchestration.audience_catalogue import Audience
+from orchestration.warehouse import Connection, first_row, scalar, tables_of
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,22 @@ class Source:
             return 0
         row = first_row(self.served, "select max(change_seq) from control.settled_memberships")
         return int(row[0]) if row and row[0] is not None else 0
+
+    def has(self, audience: Audience, saved_at: datetime | None) -> bool:
+        """Whether the history knows the audience, so that who is inside already can be told from who comes.
+
+        `saved_at`: when a rule was first saved. A rule without members was evaluated for certain by the second build after that.
+        """
+        tables = tables_of(self.served, "audiences")
+        if audience.kind == "sql":
+            return {"memberships", audience.name} <= tables
+        if "memberships" not in tables:
+            return False
+        query = "select count(*) from audiences.memberships where audience = ?"
+        if scalar(self.served, query, [audience.name]):
+            return True
+        builds = scalar(self.served, "select count(*) from control.builds where completed_at > ?", [saved_at])
+        return int(builds) >= 2
 
     def inside(self, audience: str, customers: Sequence[str] | None = None) -> dict[str, tuple[int, datetime]]:
         """Who is in an audience (of some customers, or of all): the number and the time of their entering."""

@@ -10,12 +10,16 @@ import pyarrow.compute as pc
 from activation.destinations.export import AS_OF
 from orchestration.destinations_file import Sync
 from orchestration.errors import DestinationError
+from orchestration.registering import is_built
 from orchestration.state import State
 from orchestration.warehouse import Connection, Warehouse, scalar, tables_of
 
 
 class Gate(Protocol):
     """Who may be sent. What it cannot tell is an error, and then nobody is."""
+
+    def look(self, warehouse: Warehouse, state: State) -> None:
+        """Notice a new build and have its audiences judged by their guards, before anything of it is sent."""
 
     def members(self, warehouse: Warehouse, state: State, sync: Sync) -> pa.Table:
         """customer_id and entered_because of those who may stand there."""
@@ -35,10 +39,11 @@ class Members:
 
 def read_members(warehouse: Warehouse, state: State, sync: Sync, gate: Gate) -> Members:
     """Read what a run of a sync needs; nothing of the warehouse stays open. Raises DestinationError, NothingServedError, and the gate's."""
+    gate.look(warehouse, state)
     build_id, revision = warehouse.served_build(), gate.revision(state, sync)
     with warehouse.open_served() as served:
         check_columns(served, sync)
-        if sync.audience.kind == "sql" and sync.audience.name not in tables_of(served, "audiences"):
+        if not is_built(sync.audience, tables_of(served, "audiences")):
             raise DestinationError(f"The audience {sync.audience.name} is in no whole build yet; run `weft run` first.")
     gated = gate.members(warehouse, state, sync)
     with warehouse.open_served() as served:

@@ -336,19 +336,3 @@ def test_features_of_a_past_date_add_up_to_the_orders_known_by_then(shop: Shop) 
         )[0]
     assert features[0] == orders[0]
     assert float(features[1]) == pytest.approx(float(orders[1]), rel=1e-6)
-
-
-def test_what_a_failed_dbt_test_is_in_is_never_served(shop: Shop) -> None:
-    """Runs last: the warehouse is left with a customer twice."""
-    warehouse = shop.platform.warehouse
-    served, versions = warehouse.served_build(), shop.platform.state.newest_versions()
-    with warehouse.writer() as connection:
-        connection.execute(
-            "insert into audiences.profiles select * from audiences.profiles where customer_id in "
-            "(select customer_id from audiences.high_value limit 1)"
-        )
-    command = [DBT, "build", "--select", "high_value", "--exclude-resource-type", "unit_test"]
-    result = subprocess.run(command, cwd=DBT_PROJECT, capture_output=True, text=True, check=False)
-    assert (result.returncode, "unique_high_value_customer_id" in result.stdout) == (1, True)
-    assert register_changes(warehouse, shop.platform.state) == []
-    assert (warehouse.served_build(), shop.platform.state.newest_versions()) == (served, versions)

@@ -1,10 +1,11 @@
 """Conditions on events as SQL: one scan for all counts of a rule, and one for each sequence."""
 
 from collections.abc import Sequence as Many
+from datetime import timedelta
 
 from activation.rules.conditions import match_sql, named
 from activation.rules.fragments import Sql, joined, sql, value
-from activation.rules.tree import AS_OF, EventCount, EventMatch, Sequence, Step, Window
+from activation.rules.tree import AS_OF, Ago, EventCount, EventMatch, Sequence, Step, Window
 
 EVENTS = "customer_360.events"
 
@@ -54,7 +55,7 @@ def sequence_sql(sequence: Sequence, events: str, only: Sql) -> Sql:
         "{}\nfrom {} as events\nwhere {}",
         columns,
         Sql(events),
-        joined(" and ", _known([step.match for step in steps], only)),
+        joined(" and ", [*_known([step.match for step in steps], only), *_not_too_early(sequence)]),
     )
     before = 0
     for index, step in enumerate(steps[: last + 1]):
@@ -108,6 +109,18 @@ def _ended(found: Sql, steps: Many[Step], last: int, window: Window) -> Sql:
         found,
         joined(" and ", holds),
     )
+
+
+def _not_too_early(sequence: Sequence) -> list[Sql]:
+    """What no event of the sequence can lie before, where the window begins and every step has a limit: so a long history is not sorted."""
+    since = sequence.window.since
+    last = max(index for index, step in enumerate(sequence.steps) if not step.is_negated)
+    limits = [step.within_minutes for step in sequence.steps[1 : last + 1] if not step.is_negated]
+    if since is None or None in limits:
+        return []
+    days = -(-sum(limit for limit in limits if limit is not None) // (24 * 60))
+    earliest = Ago(since.days + days) if isinstance(since, Ago) else since - timedelta(days=days)
+    return [sql("events.occurred_at >= {}", value(earliest))]
 
 
 def _known(matches: Many[EventMatch], only: Sql) -> list[Sql]:

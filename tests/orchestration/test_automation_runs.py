@@ -2,13 +2,18 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from activation.fake_destinations.vendor import Reply
+from orchestration.audience_catalogue import Audience
+from orchestration.automation_source import Source
 from tests.orchestration.automated_shop import NAME, Fans, automation, codes, fans
+from tests.orchestration.gated_shop import AS_OF
 
 NASTY = "<!channel> *free* money"
 
@@ -140,6 +145,35 @@ def test_while_a_guard_holds_the_audience_nobody_is_told_and_nothing_is_skipped(
     held[0] = None
     shop.run(automation())
     assert set(codes(vendor)) == {"a"}
+
+
+def test_an_audience_that_was_never_built_greets_nobody_of_its_first_build(told: tuple[Fans, Any]) -> None:
+    shop, vendor = told
+    shop.build("a")
+    new = replace(shop.audience, name="newcomers")
+    earlier, shop.audience = shop.audience, new
+    ran = shop.run(automation(audience="newcomers"))
+    assert (ran.report.status, ran.report.words) == (
+        "later",
+        "newcomers is in no whole build yet; welcome begins with the first that has it.",
+    )
+    assert shop.platform.state.automations.cursor(NAME) is None
+    shop.audience = earlier
+    shop.build("a", "b")
+    assert shop.run(automation()).noticed.is_first
+    assert not vendor.calls
+
+
+def test_a_rule_begins_once_it_was_evaluated_for_certain(told: tuple[Fans, Any]) -> None:
+    shop, _ = told
+    rule = Audience("r", "rule", "", "", {})
+    saved_at = AS_OF + timedelta(seconds=1, milliseconds=500)
+    begun = []
+    for _ in range(3):
+        shop.build("a")
+        with shop.platform.warehouse.open_served() as served:
+            begun.append(Source(served).has(rule, saved_at))
+    assert begun == [False, False, True]
 
 
 def test_two_people_who_merge_before_they_are_told_are_told_once(told: tuple[Fans, Any]) -> None:

@@ -10,9 +10,10 @@ import pytest
 
 from orchestration.cli import main
 from orchestration.errors import SyncBusyError
+from orchestration.guards import approve, held_version
 from orchestration.resources import Platform
 from orchestration.settings import load_settings
-from tests.orchestration.gated_shop import ALL, opened_shop
+from tests.orchestration.gated_shop import ALL, AS_OF, opened_shop
 from tests.orchestration.synced_shop import (
     Receiver,
     SyncedShop,
@@ -63,6 +64,29 @@ def test_who_leaves_withdraws_is_excluded_or_merged_away_is_removed_and_who_come
     assert shop.run("crm") == "done"
     assert receiver.holds == {"ann", "bob", "cy"}
     assert max(receiver.effects.values()) == 1
+
+
+def test_while_a_guard_holds_a_version_back_the_last_good_one_counts_without_who_withdrew(
+    shop: SyncedShop, receiver: Receiver
+) -> None:
+    state, many = shop.shop.platform.state, [f"c{number:03}" for number in range(300)]
+    shop.shop.consents |= dict.fromkeys(many, ALL)
+    shop.shop.audience("vip", many[:200])
+    shop.sent_to("crm", url(receiver), "vip")
+    shop.shop.build()
+    assert shop.run("crm") == "done"
+    version = state.newest_version("vip")
+    assert version is not None
+    state.record_publication("vip", version.version, 1, "published")
+    shop.shop.audience("vip", many[295:])
+    shop.shop.build(served=False)
+    exclude(shop, many[7])
+    assert shop.run("crm") == "done"
+    assert held_version(state, "vip") is not None
+    assert receiver.holds == set(many[:200]) - {many[7]}
+    approve(state, "vip", by="a test", note="meant so", now=AS_OF)
+    assert shop.run("crm") == "done"
+    assert receiver.holds == set(many[295:])
 
 
 def test_an_audience_whose_own_yaml_names_the_destination_is_sent_there(shop: SyncedShop, receiver: Receiver) -> None:

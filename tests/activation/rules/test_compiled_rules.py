@@ -6,7 +6,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from activation.rules import Sources, Sql, compile_rule, parse_rule
@@ -19,6 +19,7 @@ from tests.activation.rules.generated import (
     AUDIENCES,
     COUNTS,
     KNOWN,
+    NAMES,
     RULES,
     create,
     fill,
@@ -66,6 +67,7 @@ def agree(connection: Connection, population: dict[str, list[dict[str, Any]]], r
 
 
 QUIETLY = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+VIEWED, _, ORDERED = NAMES
 TOWN = town(customers=150, seed=5)
 
 
@@ -79,6 +81,11 @@ def town_hall(request: pytest.FixtureRequest) -> Connection:
 
 @settings(max_examples=100, deadline=None, suppress_health_check=QUIETLY)
 @given(rule=st.one_of(RULES, COUNTS, sequences()))
+@example({"event": "Product Viewed", "at_least": 2, "within_last_days": 2})
+@example({"sequence": [{"event": VIEWED}, {"event": VIEWED, "not": True}, {"event": ORDERED, "within_days": 1}]})
+@example({"sequence": [{"event": VIEWED}, {"event": VIEWED, "within_days": 1}, {"event": ORDERED, "within_hours": 1}]})
+@example({"sequence": [{"event": VIEWED}, {"event": ORDERED, "within_days": 1, "not": True}], "within_last_days": 7})
+@example({"sequence": [{"event": VIEWED}, {"event": VIEWED, "not": True}], "between": ["2026-03-01", "2026-03-30"]})
 def test_a_rule_has_the_members_that_plain_python_finds(town_hall: Connection, rule: Any) -> None:
     agree(town_hall, TOWN, rule)
 
