@@ -24,6 +24,8 @@ audience_rules = sa.Table(
     sa.Column("description", sa.Text, nullable=False),
     sa.Column("owner", sa.Text, nullable=False),
     sa.Column("consent_purpose", sa.Text, nullable=False),
+    sa.Column("legal_basis", sa.Text),
+    sa.Column("expires_after", sa.Text),
     sa.Column("destinations", sa.Text, nullable=False),
     sa.Column("guards", sa.Text, nullable=False),
     sa.Column("saved_by", sa.Text, nullable=False),
@@ -44,6 +46,8 @@ class Definition:
     consent_purpose: str
     destinations: tuple[str, ...] = ("redis",)
     guards: Mapping[str, Any] = field(default_factory=dict)
+    legal_basis: str | None = None
+    expires_after: str | None = None
 
 
 @dataclass(frozen=True)
@@ -58,23 +62,27 @@ class SavedRule:
     consent_purpose: str
     destinations: tuple[str, ...]
     guards: Mapping[str, Any]
+    legal_basis: str | None
+    expires_after: str | None
     saved_by: str
     saved_at: datetime
 
     @property
     def definition_hash(self) -> str:
         """Changes with whatever may change who is published: the rule, the purpose, the destinations."""
-        said = json.dumps([self.rule, self.consent_purpose, self.destinations], ensure_ascii=False)
+        said = json.dumps([self.rule, self.consent_purpose, self.legal_basis, self.destinations], ensure_ascii=False)
         return hashlib.sha256(said.encode()).hexdigest()
 
     @property
     def meta(self) -> dict[str, Any]:
         """The same as `meta.audience` of an SQL audience."""
+        given = {"legal_basis": self.legal_basis, "expires_after": self.expires_after}
         return {
             "owner": self.owner,
             "consent_purpose": self.consent_purpose,
             "destinations": list(self.destinations),
             "guards": dict(self.guards),
+            **{name: value for name, value in given.items() if value is not None},
         }
 
 
@@ -149,6 +157,8 @@ def _columns(said: Definition | SavedRule) -> dict[str, Any]:
         "description": said.description,
         "owner": said.owner,
         "consent_purpose": said.consent_purpose,
+        "legal_basis": said.legal_basis,
+        "expires_after": said.expires_after,
         "destinations": write_json(list(said.destinations)),
         "guards": write_json(dict(said.guards)),
     }

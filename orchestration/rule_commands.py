@@ -41,7 +41,11 @@ def save(
     *,
     owner: Annotated[str | None, typer.Option(help="Who answers for it.")] = None,
     purpose: Annotated[
-        str | None, typer.Option(help="Of consent: analytics, personalisation, advertising, sharing.")
+        str | None,
+        typer.Option(help="Of consent: analytics, personalisation, advertising, sharing; or none, with a legal basis."),
+    ] = None,
+    legal_basis: Annotated[
+        str | None, typer.Option(help="Why nobody has to be asked, where the purpose is none.")
     ] = None,
     destination: Annotated[
         list[str] | None, typer.Option(help="Where it goes, such as redis; may be repeated.")
@@ -53,6 +57,7 @@ def save(
     said: dict[str, Any] = {
         "owner": owner,
         "consent_purpose": purpose,
+        "legal_basis": legal_basis,
         "destinations": destination,
         "description": description,
         "guards": None if max_share is None else {"max_share": max_share},

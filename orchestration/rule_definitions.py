@@ -12,14 +12,17 @@ from activation.rules.problems import Problems, allowed, kind_of, shown
 from activation.rules.tree import Node, audiences_named
 from orchestration.audience_catalogue import audiences
 from orchestration.audience_rules import Definition, SavedRule
-from orchestration.consent_purposes import PURPOSES
+from orchestration.consent_purposes import NO_CONSENT_NEEDED, PURPOSES
+from orchestration.errors import AudienceError
 from orchestration.guards import GUARDS
 from orchestration.rule_columns import AUDIENCE_NAME, known_names
+from orchestration.sightings import life_time
 from orchestration.state import State
 from orchestration.transform import read_manifest
 from orchestration.warehouse import Connection, tables_of
 
-MEMBERS = ("name", "rule", "description", "owner", "consent_purpose", "destinations", "guards")
+REQUIRED = ("name", "rule", "owner", "consent_purpose", "destinations")
+MEMBERS = (*REQUIRED, "description", "guards", "legal_basis", "expires_after")
 OWN_TABLES = {"profiles", "rule_members", "rule_builds", "memberships", "overlaps"}
 MOST_DESTINATIONS = 20
 LONGEST_DESCRIPTION = 500
@@ -33,8 +36,8 @@ def read_definition(given: Any) -> Definition:
     if not isinstance(given, Mapping):
         raise RuleError([Problem("$", f"takes an object with {', '.join(MEMBERS)}, not {kind_of(given)}.")])
     problems.only(given, "$", MEMBERS)
-    for member in MEMBERS:
-        if member not in given and member not in ("description", "guards"):
+    for member in REQUIRED:
+        if member not in given:
             problems.add(f"$.{member}", "is missing.")
     definition = Definition(
         name=_name(given.get("name", "x"), problems),
@@ -44,6 +47,8 @@ def read_definition(given: Any) -> Definition:
         consent_purpose=_purpose(given.get("consent_purpose", PURPOSES[0]), problems),
         destinations=_destinations(given.get("destinations", ["redis"]), problems),
         guards=_guards(given.get("guards", {}), problems),
+        legal_basis=_legal_basis(given, problems),
+        expires_after=_life_time(given.get("expires_after"), problems),
     )
     problems.raise_if_any()
     return definition
@@ -151,10 +156,30 @@ def _words(given: Any, member: str, problems: Problems, *, longest: int) -> str:
 
 
 def _purpose(given: Any, problems: Problems) -> str:
-    if isinstance(given, str) and given in PURPOSES:
+    known = (*PURPOSES, NO_CONSENT_NEEDED)
+    if isinstance(given, str) and given in known:
         return given
-    problems.add("$.consent_purpose", f"there is no purpose {shown(given)}; {allowed(given, PURPOSES)}.")
+    problems.add("$.consent_purpose", f"there is no purpose {shown(given)}; {allowed(given, known)}.")
     return ""
+
+
+def _legal_basis(given: Mapping[str, Any], problems: Problems) -> str | None:
+    """Why nobody has to be asked, where nobody is."""
+    if given.get("consent_purpose") == NO_CONSENT_NEEDED and given.get("legal_basis") is None:
+        problems.add("$.legal_basis", "is missing: an audience that needs no consent says why, in a sentence.")
+    elif given.get("legal_basis") is not None:
+        return _words(given["legal_basis"], "legal_basis", problems, longest=LONGEST_DESCRIPTION)
+    return None
+
+
+def _life_time(given: Any, problems: Problems) -> str | None:
+    if given is None:
+        return None
+    try:
+        life_time("x", {"expires_after": given})
+    except AudienceError:
+        problems.add("$.expires_after", "takes a number and minutes, hours or days, such as 36 hours.")
+    return str(given)
 
 
 def _destinations(given: Any, problems: Problems) -> tuple[str, ...]:

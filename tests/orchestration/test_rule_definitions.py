@@ -61,6 +61,17 @@ def refused(call: Any, *arguments: Any) -> list[tuple[str, str]]:
     return [(problem.path, problem.sentence) for problem in error.value.problems]
 
 
+def test_who_needs_no_consent_says_why_and_a_life_time_is_one() -> None:
+    needs_none = {**WHOLE, "consent_purpose": "none"}
+    assert refused(read_definition, needs_none) == [
+        ("$.legal_basis", "is missing: an audience that needs no consent says why, in a sentence.")
+    ]
+    whole = read_definition({**needs_none, "legal_basis": "to deliver what was ordered", "expires_after": "36 hours"})
+    assert (whole.legal_basis, whole.expires_after) == ("to deliver what was ordered", "36 hours")
+    assert [path for path, _ in refused(read_definition, {**WHOLE, "expires_after": "soon"})] == ["$.expires_after"]
+    assert [path for path, _ in refused(read_definition, {**WHOLE, "legal_basis": 1})] == ["$.legal_basis"]
+
+
 def test_every_mistake_of_a_definition_is_named_at_its_place() -> None:
     wrong = {
         **WHOLE,
