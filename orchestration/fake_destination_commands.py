@@ -1,5 +1,6 @@
 """`weft fake-destination …`: a vendor's stand-in on this machine, so that a whole sync can be tried without an account anywhere."""
 
+import signal
 import threading
 import time
 from typing import TYPE_CHECKING, Annotated
@@ -39,14 +40,17 @@ def fake_destination(
     vendor.tell = lambda line: console.print(line, markup=False)
     if faults:
         fail_at_random(vendor, faults, seed)
+    stopped = threading.Event()
+    for told in (signal.SIGINT, signal.SIGTERM):
+        # also where a shell started us in the background with SIGINT ignored
+        signal.signal(told, lambda *_: stopped.set())
     try:
         with vendor.serving(port) as url:
             _introduce(kind, FAKES[kind], url)
-            threading.Event().wait()
+            stopped.wait()
     except OSError:
         raise DestinationError(f"Port {port} is taken; choose another with --port, or 0 for a free one.") from None
-    except KeyboardInterrupt:
-        console.print("Stopped.")
+    console.print("Stopped.")
 
 
 class _WallClock:
