@@ -85,11 +85,12 @@ def _register(served: Connection, state: State, catalogue: list[Audience]) -> li
         state.refusals.forget_contained(landed_seq=contained.landed_seq, as_of=contained.as_of)
     common = {"build_id": build[0], "as_of": build[1]}
     existing = tables_of(served, "audiences")
+    built = [audience for audience in catalogue if is_built(audience, existing)]
+    if not built and PROFILES not in existing:
+        return []  # a build of some models before there was a whole one
     registered, problems, hashes, seen = [], {}, [], set()
     with opened_gate(served, state) as gate:
-        for audience in catalogue:
-            if not is_built(audience, existing):
-                continue
+        for audience in built:
             try:
                 version = _register_audience(served, gate, state, audience, common)
             except GateError as error:

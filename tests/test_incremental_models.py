@@ -57,7 +57,7 @@ def live(shop: Shop, *, seed: int, runs: int) -> list[str]:
 @pytest.mark.parametrize("seed", [1])
 def test_a_history_in_runs_is_the_history_at_once(seed: int, tmp_path: Path) -> None:
     shop = Shop(tmp_path)
-    story = live(shop, seed=seed, runs=5)
+    story = live(shop, seed=seed, runs=3)
     assert shop.differences() == {}, story
     assert not any(shop.misattributed().values()), story
     assert shop.bitten() == {"shared", "review"}

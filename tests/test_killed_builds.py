@@ -16,7 +16,10 @@ from pathlib import Path
 
 import pytest
 
+from ingestion.mappings import load_mapping
+from orchestration.collecting import land_file
 from orchestration.duckdb_warehouse import DuckDBConnection, DuckDBWarehouse
+from orchestration.state import utc_now
 from orchestration.transform import CUSTOMERS, EVIDENCE
 from orchestration.warehouse import Connection, first_row, scalar
 
@@ -49,12 +52,12 @@ def test_a_build_killed_thirty_times_is_never_seen_and_the_next_one_is_whole(tmp
 
 def _kill_builds(tmp_path: Path, *, kills: int) -> None:
     home, warehouse = _installation(tmp_path)
-    expected = _land(home, tmp_path, first=0, orders=1)
+    expected = _land(warehouse, tmp_path, first=0, orders=1)
     started = time.monotonic()
     _weft(home, "build", "--as-of", "2026-03-01")
     duration = time.monotonic() - started
     served = warehouse.served_build()
-    expected += _land(home, tmp_path, first=1, orders=3)
+    expected += _land(warehouse, tmp_path, first=1, orders=3)
 
     dice = random.Random(kills)
     with _polling(warehouse) as reads:
@@ -77,9 +80,9 @@ def _kill_builds(tmp_path: Path, *, kills: int) -> None:
 @pytest.mark.nightly
 def test_the_same_look_finds_half_a_build_that_was_served(tmp_path: Path) -> None:
     home, warehouse = _installation(tmp_path)
-    _land(home, tmp_path, first=0, orders=1)
+    _land(warehouse, tmp_path, first=0, orders=1)
     _weft(home, "build", "--as-of", "2026-03-01")
-    _land(home, tmp_path, first=1, orders=3)
+    _land(warehouse, tmp_path, first=1, orders=3)
     _weft(home, "build", "--as-of", "2026-03-02", "--select", EVIDENCE, "--select", "orders")
     # what a platform would do that serves the file as it lies there, in place of whole builds
     with warehouse.writer() as half_built:
@@ -114,7 +117,7 @@ def _polling(warehouse: DuckDBWarehouse) -> Iterator[_Reads]:
     reads, done = _Reads(), threading.Event()
 
     def look() -> None:
-        while not done.wait(0.02):
+        while not done.wait(0.1):  # half a build stands for seconds; looking all the time would take the build its core
             with warehouse.open_served() as served:
                 reads.count += 1
                 reads.torn += not scalar(served, WHOLE)
@@ -140,7 +143,7 @@ def _installation(tmp_path: Path) -> tuple[Path, DuckDBWarehouse]:
     return home, DuckDBWarehouse(home / "warehouse.duckdb", home / "served")
 
 
-def _land(home: Path, folder: Path, *, first: int, orders: int) -> Decimal:
+def _land(warehouse: DuckDBWarehouse, folder: Path, *, first: int, orders: int) -> Decimal:
     """Land orders of every person (and, the second time, the cookie of a visit before); returns what they bring."""
     events, total = [], Decimal(0)
     for person in range(PEOPLE):
@@ -155,7 +158,9 @@ def _land(home: Path, folder: Path, *, first: int, orders: int) -> Decimal:
             )
     file = folder / f"orders-{first}.ndjson"
     file.write_text("\n".join(json.dumps(event) for event in events), encoding="utf-8")
-    _weft(home, "import", str(file), "--mapping", "segment")
+    with warehouse.writer() as connection:
+        landed = land_file(connection, path=file, mapping=load_mapping("segment"), landed_at=utc_now())
+    assert landed.accepted == len(events)
     return total
 
 

@@ -35,7 +35,7 @@ def nightly(name: str, line: str) -> object:
 @pytest.mark.parametrize(
     ("name", "line"),
     [
-        ("landing", "| Weft land_file / DuckDB read_json |"),
+        nightly("landing", "| Weft land_file / DuckDB read_json |"),
         nightly("identity", "| Weft engine, 1 date / DuckDB dictionary + SciPy components |"),
         nightly("customer360", "| Weft, all events / one statement by hand |"),
         ("publish", "| Weft, full / redis-cli --pipe |"),

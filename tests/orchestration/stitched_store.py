@@ -126,8 +126,11 @@ class Store:
         self.connection.execute(f"delete from identity.{table}")
         filled = list(rows)
         if filled:
-            places = ", ".join("?" * len(filled[0]))
-            self.connection.native.executemany(f"insert into identity.{table} values ({places})", filled)
+            columns = [pa.array(column) for column in zip(*filled, strict=True)]
+            names = [f"c{number}" for number in range(len(columns))]
+            self.connection.native.register("filled", pa.Table.from_arrays(columns, names))
+            self.connection.execute(f"insert into identity.{table} select * from filled")
+            self.connection.native.unregister("filled")
 
     def run(
         self,

@@ -245,7 +245,7 @@ def test_an_expression_that_looks_beyond_its_row_is_refused(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["big.ndjson", "big.csv"])
+@pytest.mark.parametrize("name", ["big.ndjson", pytest.param("big.csv", marks=pytest.mark.nightly)])
 def test_a_file_of_200_mb_lands_in_bounded_memory(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     rows = 1_700_000
