@@ -23,8 +23,7 @@ def fake_destination(
     faults: Annotated[float, typer.Option(help="Share of the requests that fail, such as 0.3.", min=0, max=1)] = 0.0,
     seed: Annotated[int, typer.Option(help="Same seed, same faults.")] = 7,
 ) -> None:
-    """Be a vendor that keeps its rules: print a line for every request that is carried out, until Ctrl-C; GET /_state shows what it
-    holds."""
+    """Be a vendor that keeps its rules, until Ctrl-C: a line for every request that is carried out; GET /_state shows what it holds."""
     from activation.fake_destinations import FAKES
     from activation.fake_destinations.faults import fail_at_random
 
