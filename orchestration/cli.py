@@ -41,7 +41,11 @@ app = typer.Typer(
 app.add_typer(keys, name="keys", help="Who may send events or ask the API: make, list and revoke keys.")
 app.add_typer(reviews, name="review", help="Look at events that name too many customers, approve or refuse them.")
 app.add_typer(identity, name="identity", help="Decisions that were made; what other rules would change.")
-app.add_typer(audiences, name="audience", help="Define audiences by rules; look at them, say why somebody is in; approve, roll back.")
+app.add_typer(
+    audiences,
+    name="audience",
+    help="Define audiences by rules; look at them, say why somebody is in; approve, roll back.",
+)
 app.add_typer(exclude, name="exclude", help="Whom nobody publishes: exclusion lists.")
 app.add_typer(holdout, name="holdout", help="Who is left alone, so that the others can be compared with them.")
 app.add_typer(crm, name="crm", help="Contacts of HubSpot, Salesforce or another CRM, pulled into the inbox.")
