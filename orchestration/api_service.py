@@ -19,6 +19,8 @@ from orchestration.rule_author import ApiAuthor
 from orchestration.serving import LOOPBACK, close_at_the_end, say_on_stderr
 from orchestration.transform import prepare_manifest, read_manifest
 
+SCORED_ON = "predicted_on"
+"""The profile's column with the date that its scores were predicted on."""
 ANSWER_SECONDS = 2.0
 """Redis answers a reader in milliseconds; one that is silent for so long is away."""
 
@@ -50,6 +52,7 @@ def api_settings(platform: Platform) -> ApiSettings:
         author=ApiAuthor(platform),
         field_types=types,
         score_fields=scores,
+        scored_on=SCORED_ON,
     )
 
 
@@ -57,7 +60,7 @@ def _columns(manifest: Mapping[str, Any]) -> tuple[dict[str, str], frozenset[str
     """The types of the profile's columns, and which of them the 360 does not have: models predicted those."""
     models = {node["name"]: node["columns"] for node in manifest["nodes"].values() if node["resource_type"] == "model"}
     types = {name: str(column["data_type"]) for name, column in models["profiles"].items()}
-    return types, frozenset(types) - frozenset(models["customers"])
+    return types, frozenset(types) - frozenset(models["customers"]) - {SCORED_ON}
 
 
 def run_api(

@@ -11,9 +11,9 @@ from orchestration.errors import GateError
 from orchestration.gate import opened_gate
 from orchestration.gate_facts import ASSIGNMENTS
 from orchestration.holdouts import EVERYBODY, Holdout
-from orchestration.registering import is_built
+from orchestration.registering import built_in
 from orchestration.state import State
-from orchestration.warehouse import Connection, create_table, scalar, tables_of
+from orchestration.warehouse import Connection, create_table, scalar
 
 TABLE = f"audiences.{ASSIGNMENTS}"
 COLUMNS = {
@@ -50,10 +50,9 @@ def assign_holdouts(connection: Connection, state: State) -> dict[str, int]:
         return {}
     create_table(connection, TABLE, COLUMNS)
     as_of = scalar(connection, "select as_of from control.current_run")
-    existing = tables_of(connection, "audiences")
     assigned: dict[str, int] = {}
     with opened_gate(connection, state) as gate:
-        catalogue = [each for each in audiences(state) if is_built(each, existing)]
+        catalogue = built_in(connection, audiences(state))
         eligible = {}
         for each in catalogue:
             try:

@@ -124,12 +124,13 @@ def _report(result: dg.ExecuteInProcessResult) -> PassReport:
 
 def _publication(result: dg.ExecuteInProcessResult) -> str:
     [event] = result.get_asset_materialization_events()
-    shown = {name: value.value for name, value in event.step_materialization_data.materialization.metadata.items()}
-    assert event.asset_key is not None
+    made = event.step_materialization_data.materialization
+    shown = {name: value.value for name, value in made.metadata.items()}
+    name = made.partition or made.asset_key.path[-1]
     withheld = f"; {shown['withheld']:,} withheld" if shown.get("withheld") else ""
     held = f"; held back: {shown['held']}" if shown.get("held") else ""
     return (
-        f"{event.asset_key.path[-1]} v{shown['version']}: {shown['dagster/row_count']:,} in all, "
+        f"{name} v{shown['version']}: {shown['dagster/row_count']:,} in all, "
         f"{shown['rows_touched']:,} written or removed ({shown['mode']}){withheld}{held}"
     )
 

@@ -21,14 +21,14 @@ from orchestration.publishable import FailedChecks, Publisher, no_checks
 from orchestration.registering import (
     IDENTIFIERS_QUERY,
     PROFILES,
+    built_in,
     gate_problems,
-    is_built,
     register_changes,
 )
 from orchestration.settings import Settings
 from orchestration.sightings import life_time_of, pause_after, settled, sighting_of
 from orchestration.state import AudienceVersion, State, utc_now
-from orchestration.warehouse import Warehouse, tables_of
+from orchestration.warehouse import Warehouse
 
 __all__ = ["PROFILES", "Publication", "online_store", "pending_versions", "publish", "register_changes"]
 
@@ -239,10 +239,10 @@ def _publication(
 def _profiles(publisher: Publisher) -> pa.Table:
     """The profiles of a build, each with the list of the audiences that it is published in: what no audience holds has an empty one."""
     profiles = publisher.served.arrow("select * from audiences.profiles")
-    existing, state = tables_of(publisher.served, "audiences"), publisher.state
+    state = publisher.state
     members = {}
-    for audience in audiences(state):
-        if is_built(audience, existing) and audience.name not in gate_problems(state):
+    for audience in built_in(publisher.served, audiences(state)):
+        if audience.name not in gate_problems(state):
             newest = state.newest_version(audience.name)
             members[audience.name] = publisher.publishable(audience, newest.version if newest else None).members
     named = publisher.gate.names_by_customer(members)

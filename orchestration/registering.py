@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
 
 from orchestration.audience_catalogue import Audience, audiences
 from orchestration.consent_sweep import whole_build
@@ -72,9 +73,12 @@ def gate_problems(state: State) -> dict[str, str]:
     return problems
 
 
-def is_built(audience: Audience, existing: set[str]) -> bool:
-    """Whether a build holds the audience's members; one that was defined since does not."""
-    return (audience.name if audience.kind == "sql" else "rule_members") in existing
+def built_in(build: Connection, catalogue: Iterable[Audience]) -> list[Audience]:
+    """Those whose members a build holds; an audience that was defined since has none there, which is not the same as nobody."""
+    tables = tables_of(build, "audiences")
+    query = "select audience from audiences.rule_builds"
+    rules = {name for (name,) in build.rows(query)} if "rule_builds" in tables else set()
+    return [each for each in catalogue if each.name in (tables if each.kind == "sql" else rules)]
 
 
 def _register(served: Connection, state: State, catalogue: list[Audience]) -> list[AudienceVersion]:
@@ -85,7 +89,7 @@ def _register(served: Connection, state: State, catalogue: list[Audience]) -> li
         state.refusals.forget_contained(landed_seq=contained.landed_seq, as_of=contained.as_of)
     common = {"build_id": build[0], "as_of": build[1]}
     existing = tables_of(served, "audiences")
-    built = [audience for audience in catalogue if is_built(audience, existing)]
+    built = built_in(served, catalogue)
     if not built and PROFILES not in existing:
         return []  # a build of some models before there was a whole one
     registered, problems, hashes, seen = [], {}, [], set()

@@ -10,9 +10,9 @@ import pyarrow.compute as pc
 from activation.destinations.export import AS_OF
 from orchestration.destinations_file import Sync
 from orchestration.errors import DestinationError
-from orchestration.registering import is_built
+from orchestration.registering import built_in
 from orchestration.state import State
-from orchestration.warehouse import Connection, Warehouse, scalar, tables_of
+from orchestration.warehouse import Connection, Warehouse, scalar
 
 
 class Gate(Protocol):
@@ -43,7 +43,7 @@ def read_members(warehouse: Warehouse, state: State, sync: Sync, gate: Gate) -> 
     build_id, revision = warehouse.served_build(), gate.revision(state, sync)
     with warehouse.open_served() as served:
         check_columns(served, sync)
-        if not is_built(sync.audience, tables_of(served, "audiences")):
+        if not built_in(served, [sync.audience]):
             raise DestinationError(f"The audience {sync.audience.name} is in no whole build yet; run `weft run` first.")
     gated = gate.members(warehouse, state, sync)
     with warehouse.open_served() as served:

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from activation.rules import RuleError
+from orchestration.audience_catalogue import audiences
 from orchestration.audience_rules import Definition
+from orchestration.registering import built_in
 from orchestration.resources import Platform
 from orchestration.rule_audiences import build_rule_members, explain, explain_leaving, preview
 from orchestration.rule_author import RuleAuthor
@@ -173,3 +175,13 @@ def _catalogue(platform: Platform) -> Any:
     from orchestration.audience_catalogue import audiences
 
     return audiences(platform.state)
+
+
+def test_a_rule_that_no_build_knows_is_not_registered_as_an_audience_of_nobody(shop: Platform) -> None:
+    saved(shop, "built_before", {"min_total_spend": 0})
+    with built(shop) as build:
+        before = {each.name for each in built_in(build, audiences(shop.state))}
+        assert "built_before" in before
+        saved(shop, "saved_since", {"min_total_spend": 0})
+        assert "saved_since" in {each.name for each in audiences(shop.state)}
+        assert {each.name for each in built_in(build, audiences(shop.state))} == before
