@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from itertools import islice
@@ -70,7 +71,7 @@ def open_parquet(config: ParquetConfig, tools: Tools) -> "ParquetExport":
     return ParquetExport(config, tools, ".parquet")
 
 
-class _FileExport:
+class _FileExport(ABC):
     """What both have in common: see `Export`."""
 
     def __init__(self, config: ExportConfig, tools: Tools, suffix: str) -> None:
@@ -114,8 +115,9 @@ class _FileExport:
             file.write(json.dumps(manifest, indent=2).encode() + b"\n")
         return count
 
+    @abstractmethod
     def _write(self, file: BinaryIO, records: Iterator[Record]) -> int:
-        raise NotImplementedError
+        """Write the records; how many there were."""
 
 
 class CsvExport(_FileExport):
