@@ -13,7 +13,6 @@ from orchestration.cli import app, main
 from orchestration.resources import Platform, build_platform
 from orchestration.rule_audiences import build_rule_members
 from orchestration.rule_author import ApiAuthor
-from orchestration.rule_rebuilding import rebuild_rules, rules_asked_for
 from tests.orchestration.rule_shop import AS_OF, fill, serve
 
 SPENDERS = {"attribute": "net_revenue", "op": "gte", "value": 100}
@@ -107,6 +106,8 @@ def test_mistakes_are_sentences_with_exit_code_2(
 
 
 def test_asked_for_over_the_api_the_rules_are_built_at_once(shop: Platform) -> None:
+    from orchestration.rule_rebuilding import rebuild_rules, rules_asked_for  # needs the manifest
+
     author = ApiAuthor(shop)
     definition = {
         "name": "spenders",
@@ -134,6 +135,8 @@ def test_asked_for_over_the_api_the_rules_are_built_at_once(shop: Platform) -> N
 
 
 def test_rules_are_rebuilt_on_a_whole_build_and_served(shop: Platform) -> None:
+    from orchestration.rule_rebuilding import rebuild_rules  # needs the manifest
+
     ApiAuthor(shop).save(
         {
             "name": "spenders",
