@@ -1,15 +1,14 @@
 """Discord by a webhook: as a sync one summary for each batch of changes, in automations one message for each customer."""
 
-from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
 import httpx
-import pyarrow as pa
 from pydantic import Field
 
 from activation.destinations.calls import Answer, ask, raise_for_status
+from activation.destinations.channel import Channel
 from activation.destinations.config import SecretReference
-from activation.destinations.messages import MessageConfig, cut, discord_text, filled, posted
+from activation.destinations.messages import MessageConfig, cut, discord_text, filled
 from activation.destinations.tools import Tools
 from activation.syncs.clock import Clock
 from activation.syncs.contract import (
@@ -17,11 +16,9 @@ from activation.syncs.contract import (
     DestinationMisconfiguredError,
     DestinationUnavailableError,
     Outcome,
-    Record,
 )
 
 LONGEST_MESSAGE = 2000
-CHANGES_IN_A_SUMMARY = 10_000
 LONGEST_PAUSE = 10.0
 """Seconds that are waited for the next free place; a longer wait is the engine's to plan."""
 NO_EMBEDS = 1 << 2
@@ -41,30 +38,13 @@ def open_discord(config: DiscordConfig, tools: Tools) -> "Discord":
     return Discord(config, client, audience=tools.audience, clock=tools.clock)
 
 
-class Discord:
+class Discord(Channel):
     """The adapter; see the module. Discord knows no key of idempotency: what it took without telling is posted again."""
 
-    message: str | None = None
-    """The template of one message for each change; without it all changes of a batch are one summary."""
-
     def __init__(self, config: DiscordConfig, client: httpx.Client, *, audience: str, clock: Clock) -> None:
+        super().__init__(audience)
         self._config, self._client, self._clock = config, client, clock
-        self._audience = audience
         self._free_at = 0.0
-
-    @property
-    def batch_size(self) -> int:
-        """One message is one request."""
-        return 1 if self.message is not None else CHANGES_IN_A_SUMMARY
-
-    def records(self, members: pa.Table) -> Iterator[Record]:
-        """One record per customer that says nothing but that they are in."""
-        for customer in members["customer_id"].to_pylist():
-            yield Record(customer, customer, {})
-
-    def send(self, changes: Sequence[Change]) -> Sequence[Outcome]:
-        """See the contract."""
-        return posted(changes, self._audience, self.message, self._fill, self._post)
 
     def _fill(self, template: str, change: Change) -> str:
         return filled(template, change.payload, discord_text)

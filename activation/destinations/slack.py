@@ -1,22 +1,20 @@
 """Slack by an incoming webhook: as a sync one summary for each batch of changes, in automations one message for each customer."""
 
-from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
 import httpx
-import pyarrow as pa
 from pydantic import Field
 
 from activation.destinations.calls import ask, raise_for_status
+from activation.destinations.channel import Channel
 from activation.destinations.config import SecretReference
-from activation.destinations.messages import MessageConfig, cut, filled, posted, slack_text
+from activation.destinations.messages import MessageConfig, cut, filled, slack_text
 from activation.destinations.tools import Tools
 from activation.syncs.clock import Clock
-from activation.syncs.contract import Change, DestinationMisconfiguredError, Outcome, Record
+from activation.syncs.contract import Change, DestinationMisconfiguredError, Outcome
 
 LONGEST_MESSAGE = 3000
 """Of a block of text."""
-CHANGES_IN_A_SUMMARY = 10_000
 _REFUSED = frozenset({b"invalid_payload", b"no_text", b"invalid_blocks", b"invalid_blocks_format", b"msg_too_long"})
 
 
@@ -34,29 +32,12 @@ def open_slack(config: SlackConfig, tools: Tools) -> "Slack":
     return Slack(config, client, audience=tools.audience, clock=tools.clock)
 
 
-class Slack:
+class Slack(Channel):
     """The adapter; see the module. Slack knows no key of idempotency: what it took without telling is posted again."""
 
-    message: str | None = None
-    """The template of one message for each change; without it all changes of a batch are one summary."""
-
     def __init__(self, config: SlackConfig, client: httpx.Client, *, audience: str, clock: Clock) -> None:
+        super().__init__(audience)
         self._config, self._client, self._clock = config, client, clock
-        self._audience = audience
-
-    @property
-    def batch_size(self) -> int:
-        """One message is one request."""
-        return 1 if self.message is not None else CHANGES_IN_A_SUMMARY
-
-    def records(self, members: pa.Table) -> Iterator[Record]:
-        """One record per customer that says nothing but that they are in."""
-        for customer in members["customer_id"].to_pylist():
-            yield Record(customer, customer, {})
-
-    def send(self, changes: Sequence[Change]) -> Sequence[Outcome]:
-        """See the contract."""
-        return posted(changes, self._audience, self.message, self._fill, self._post)
 
     def _fill(self, template: str, change: Change) -> str:
         return filled(slack_text(template), change.payload, slack_text)
