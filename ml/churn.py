@@ -15,7 +15,7 @@ from ml.drift import histograms
 from ml.evaluation import churn_metrics, leak_warnings, season_warnings
 from ml.fingerprint import data_fingerprint
 from ml.linear import fit_logistic
-from ml.model import ModelCard, ModelError, Trained
+from ml.model import ModelCard, ModelError, ModelOptions, Reads, Trained
 from ml.reasons import no_reasons
 from ml.rhythm import fit_rhythm
 from ml.schema import FloatArray
@@ -33,6 +33,7 @@ LIMITS: Final = (
     "It says who is likely to stay away, not whom a message would win back.",
 )
 LOSS: Final = "Brier score"
+HEADLINE: Final = ("roc_auc", "brier")
 INPUTS: Final = schema.FEATURE_NAMES
 SMALLEST_CLASS: Final = 20
 
@@ -48,7 +49,19 @@ class ChurnParams:
     boosting: BoostingParams = field(default_factory=BoostingParams)
 
 
-def train(rows: pd.DataFrame, split: Split, params: ChurnParams) -> Trained[ChurnModel]:
+def reads(options: ModelOptions) -> Reads:
+    """Feature rows of customers with labels."""
+    return Reads("customers", (options.churn_horizon,))
+
+
+def params(options: ModelOptions) -> ChurnParams:
+    """The one configuration for all shops."""
+    return ChurnParams(seed=options.seed)
+
+
+def train(
+    rows: pd.DataFrame, split: Split, params: ChurnParams, *, champion: ChurnModel | None = None
+) -> Trained[ChurnModel]:
     """Train on the dates before the test, judge on the test date beside baselines, refit with all labelled dates.
 
     `rows` are features with labels, one per (customer_id, as_of_date). The metrics belong to the judged model; the

@@ -6,11 +6,9 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from ml.model import Fitted, ModelError, ModelModule
 from ml.schema import FloatArray
-from ml.splits import rows_on
 
 RESAMPLES: Final = 2_000
 # The bootstrap draws groups of customers: with this many, the interval is that of single customers, at any number of rows.
@@ -68,28 +66,25 @@ class Decision:
         return stored
 
 
-def compare(module: ModelModule, champion: Fitted[Any], challenger: Fitted[Any], rows: pd.DataFrame) -> Comparison:
-    """Judge both on `rows` (features with labels of one date), each by its newest fit that has not seen their outcomes.
+def compare(module: ModelModule, champion: Fitted[Any], challenger: Fitted[Any], rows: Any, *, day: date) -> Comparison:
+    """Judge both on `rows` (with outcomes, all of `day`), each by its newest fit that has not seen their outcomes.
 
     The fit that scores has the test date of its own training among its rows. Where that reaches beyond this date, the
     fit before it is judged, so that nobody is judged on what it learnt; both then stand one refit behind the one that
     scores. Raises ModelError where one has no such fit.
     """
-    [day] = pd.to_datetime(rows["as_of_date"]).dt.date.unique()
     theirs, ours = (module.losses(fitted.fitted_before(day), rows) for fitted in (champion, challenger))
     gain, lower, upper = _gain(theirs, ours)
     return Comparison(module.LOSS, day, len(theirs), float(theirs.mean()), float(ours.mean()), gain, lower, upper)
 
 
-def decide(
-    module: ModelModule, challenger: Fitted[Any], champion: Fitted[Any], *, against: str, rows: pd.DataFrame
-) -> Decision:
+def decide(module: ModelModule, challenger: Fitted[Any], champion: Fitted[Any], *, against: str, rows: Any) -> Decision:
     """Whether the challenger takes the place of the champion `against`, by RULE on the challenger's own test rows.
 
-    `rows` are features with labels. A champion that has seen those outcomes in both its fits stays.
+    `rows` are those of the challenger's test date, with outcomes. A champion that has seen those outcomes in both its fits stays.
     """
     try:
-        comparison = compare(module, champion, challenger, rows_on(rows, challenger.card.test_date))
+        comparison = compare(module, champion, challenger, rows, day=challenger.card.test_date)
     except ModelError as error:
         return Decision(False, f"not comparable with the champion {against}: {error}", against)
     if comparison.is_better:

@@ -19,7 +19,7 @@ from ml.evaluation import (
 from ml.fingerprint import data_fingerprint
 from ml.intervals import fit_intervals
 from ml.ltv_model import LtvModel, blend, from_files
-from ml.model import ModelCard, ModelError, Trained
+from ml.model import ModelCard, ModelError, ModelOptions, Reads, Trained
 from ml.reasons import no_reasons
 from ml.rhythm import fit_rhythm
 from ml.schema import FloatArray
@@ -36,6 +36,7 @@ LIMITS: Final = (
     "It is money in the reporting currency that the training rows had; after a change of currency, train again.",
 )
 LOSS: Final = "Tweedie deviance of what is bought"
+HEADLINE: Final = ("mae", "spearman")
 LOSS_POWER: Final = 1.5
 INPUTS: Final = schema.FEATURE_NAMES
 SMALLEST_BUYERS: Final = 20
@@ -52,7 +53,19 @@ class LtvParams:
     boosting: BoostingParams = field(default_factory=BoostingParams)
 
 
-def train(rows: pd.DataFrame, split: Split, params: LtvParams) -> Trained[LtvModel]:
+def reads(options: ModelOptions) -> Reads:
+    """Feature rows of customers with labels."""
+    return Reads("customers", options.ltv_horizons)
+
+
+def params(options: ModelOptions) -> LtvParams:
+    """The one configuration for all shops."""
+    return LtvParams(seed=options.seed)
+
+
+def train(
+    rows: pd.DataFrame, split: Split, params: LtvParams, *, champion: LtvModel | None = None
+) -> Trained[LtvModel]:
     """Train on the dates before the test, judge on the test date beside baselines, refit with all labelled dates.
 
     `rows` are features with labels, one per (customer_id, as_of_date). The metrics belong to the judged model; the

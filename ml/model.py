@@ -1,6 +1,6 @@
 """What every model of Weft is: a trained thing with a card, whose files are data only."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
@@ -12,6 +12,27 @@ if TYPE_CHECKING:
     from ml.splits import Split
 
 Numbers = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """What an operator chooses of the models. Horizons in days; `ltv_horizons` holds at least 90 and 365, ascending."""
+
+    seed: int
+    churn_horizon: int = 90
+    ltv_horizons: tuple[int, ...] = (90, 365)
+
+
+@dataclass(frozen=True)
+class Reads:
+    """What a model is trained on and scores: a kind of `orchestration.model_inputs`, with the horizons of its labels in days.
+
+    The first horizon is that of the split and of the columns `schema.LABELS`; each further one H adds the column
+    `net_revenue_in_{H}d`, null where H days have not passed since the row's date.
+    """
+
+    kind: str
+    horizons: tuple[int, ...]
 
 
 class ModelError(ValueError):
@@ -110,8 +131,23 @@ class ModelModule(Protocol):
         ...
 
     @property
+    def HEADLINE(self) -> tuple[str, ...]:
+        """The figures of its card that `weft model list` shows."""
+        ...
+
+    @property
     def INPUTS(self) -> tuple[str, ...]:
         """Names of the features it reads."""
+        ...
+
+    @property
+    def reads(self) -> Callable[[ModelOptions], Reads]:
+        """What it is handed."""
+        ...
+
+    @property
+    def params(self) -> Callable[[ModelOptions], Any]:
+        """How it is trained, from what the operator chose."""
         ...
 
     @property
@@ -136,21 +172,21 @@ class ModelModule(Protocol):
 
 
 class TrainVerb(Protocol):
-    """`train(rows, split, params)`."""
+    """`train(rows, split, params, champion=…)`: `champion` is the scoring model of now, for what is to go on (ids of segments)."""
 
-    def __call__(self, rows: pd.DataFrame, split: "Split", params: Any) -> Trained[Any]: ...
+    def __call__(self, rows: Any, split: "Split", params: Any, *, champion: Any = None) -> Trained[Any]: ...
 
 
 class ScoreVerb(Protocol):
     """`score(model, features)`."""
 
-    def __call__(self, model: Any, features: pd.DataFrame) -> pd.DataFrame: ...
+    def __call__(self, model: Any, features: Any) -> pd.DataFrame: ...
 
 
 class LossVerb(Protocol):
     """`losses(model, rows)`."""
 
-    def __call__(self, model: Any, rows: pd.DataFrame) -> "FloatArray": ...
+    def __call__(self, model: Any, rows: Any) -> "FloatArray": ...
 
 
 class ReadVerb(Protocol):

@@ -1,5 +1,6 @@
 """The columns ml reads and writes: the Python side of the seams with dbt (features in, predictions out)."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -79,6 +80,8 @@ LABELS: Final[dict[str, str]] = {
     "order_count_in_horizon": "BIGINT",
     "net_revenue_in_horizon": "FLOAT8",
 }
+FURTHER_LABEL: Final = re.compile(r"net_revenue_in_\d+d")
+"""Labels of further horizons, null where they have not passed since the row's date (see `ml.model.Reads`)."""
 LABEL_NAMES: Final = tuple(name for name in LABELS if name not in KEYS)
 
 _SCORED: Final[dict[str, str]] = {"customer_id": "VARCHAR", "as_of_date": "DATE"}
@@ -133,8 +136,9 @@ def check_features(frame: pd.DataFrame) -> None:
 
 def check_rows(frame: pd.DataFrame) -> None:
     """Refuse training rows that are not (customer_id, as_of_date, FEATURES, LABELS); raises FeatureError."""
-    _check_columns(frame, (*KEYS, *FEATURE_NAMES, *LABEL_NAMES))
-    _check_types(frame, (*FEATURE_NAMES, *LABEL_NAMES))
+    further = tuple(str(name) for name in frame.columns if FURTHER_LABEL.fullmatch(str(name)))
+    _check_columns(frame, (*KEYS, *FEATURE_NAMES, *LABEL_NAMES, *further))
+    _check_types(frame, (*FEATURE_NAMES, *LABEL_NAMES, *further))
     _check_keys(frame)
     unlabelled = [name for name in LABEL_NAMES if frame[name].isna().any()]
     if unlabelled:
@@ -144,12 +148,12 @@ def check_rows(frame: pd.DataFrame) -> None:
 def training_rows(features: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
     """Join features with their labels: one row per (customer_id, as_of_date) that has both."""
     _check_columns(labels, tuple(LABELS))
-    return _keyed(features).merge(_keyed(labels), on=list(KEYS), how="inner", validate="one_to_one")
+    return keyed(features).merge(keyed(labels), on=list(KEYS), how="inner", validate="one_to_one")
 
 
 def ordered(frame: pd.DataFrame) -> pd.DataFrame:
     """The same rows sorted by key, so that no result depends on the order in which rows arrive."""
-    return _keyed(frame).sort_values(list(KEYS), kind="stable", ignore_index=True)
+    return keyed(frame).sort_values(list(KEYS), kind="stable", ignore_index=True)
 
 
 def matrix(frame: pd.DataFrame) -> FloatArray:
@@ -173,7 +177,8 @@ def varies(values: FloatArray) -> bool:
     return bool((high > low).any())
 
 
-def _keyed(frame: pd.DataFrame) -> pd.DataFrame:
+def keyed(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with as_of_date as a timestamp, so that frames of any origin can be joined. Raises FeatureError."""
     try:
         days = pd.to_datetime(frame["as_of_date"]).astype("datetime64[us]")
     except (ValueError, TypeError) as error:
@@ -204,5 +209,5 @@ def _is_numeric(column: pd.Series) -> bool:
 def _check_keys(frame: pd.DataFrame) -> None:
     if frame[list(KEYS)].isna().to_numpy().any():
         raise FeatureError("A row has no customer_id or no as_of_date; both are needed.")
-    if frame["customer_id"].duplicated().any() and _keyed(frame).duplicated(list(KEYS)).any():
+    if frame["customer_id"].duplicated().any() and keyed(frame).duplicated(list(KEYS)).any():
         raise FeatureError("A (customer_id, as_of_date) occurs twice; there must be one row per customer and date.")

@@ -12,7 +12,7 @@ from ml.clustering import IntArray, choose_k, fit_centroids, judge, nearest, sil
 from ml.drift import histograms
 from ml.evaluation import season_warnings
 from ml.fingerprint import data_fingerprint
-from ml.model import ModelCard, ModelError, Trained
+from ml.model import ModelCard, ModelError, ModelOptions, Reads, Trained
 from ml.robust_scaling import RobustScaling, fit_robust_scaling
 from ml.schema import FEATURE_NAMES, FloatArray
 from ml.segment_names import segment_names
@@ -29,6 +29,7 @@ LIMITS: Final = (
     "The ids of two versions do not mean the same groups; read the names.",
 )
 LOSS: Final = "1 - silhouette, scaled on the judged rows"
+HEADLINE: Final = ("silhouette", "inertia")
 SILHOUETTE_ROWS: Final = 4_000
 SMALLEST_ROWS: Final = 50
 # One or two columns per trait, so that no trait outvotes the others by being written down often.
@@ -81,7 +82,19 @@ def from_files(files: dict[str, bytes]) -> SegmentsModel:
     return SegmentsModel(scaling, tuple(tuple(c) for c in stored["centroids"]), tuple(stored["names"]))
 
 
-def train(rows: pd.DataFrame, split: Split, params: SegmentParams) -> Trained[SegmentsModel]:
+def reads(options: ModelOptions) -> Reads:
+    """Feature rows of customers with labels."""
+    return Reads("customers", options.ltv_horizons[:1])
+
+
+def params(options: ModelOptions) -> SegmentParams:
+    """The one configuration for all shops."""
+    return SegmentParams(seed=options.seed)
+
+
+def train(
+    rows: pd.DataFrame, split: Split, params: SegmentParams, *, champion: SegmentsModel | None = None
+) -> Trained[SegmentsModel]:
     """Choose k and fit on the newest date before the test, judge on the test date, refit by that recipe on the test date.
 
     `rows` are features with labels, one per (customer_id, as_of_date); labels serve only to judge how well segments

@@ -12,7 +12,8 @@ from ml.drift import NOTABLE, SMALLEST_ROWS, drift
 from ml.model import ModelError, ModelModule
 from ml.plots import drift_plot, model_plot
 from orchestration.errors import RegistryError
-from orchestration.predicting import RUN_DATE, load, read_frame
+from orchestration.model_inputs import RUN_DATE, read_frame
+from orchestration.predicting import load
 from orchestration.resources import Platform
 from orchestration.warehouse import Connection, first_row, scalar
 

@@ -14,8 +14,6 @@ from orchestration.state import utc_now
 models = typer.Typer(no_args_is_help=True)
 console = Console(soft_wrap=True)
 
-HEADLINE = {"churn": ("roc_auc", "brier"), "ltv": ("mae", "spearman"), "segments": ("silhouette", "inertia")}
-
 Model = Annotated[str, typer.Argument(help="churn, ltv or segments.")]
 Version = Annotated[str, typer.Argument(help="A version that `weft model list` shows.")]
 
@@ -23,13 +21,14 @@ Version = Annotated[str, typer.Argument(help="A version that `weft model list` s
 @models.command("list")
 def list_() -> None:
     """Every trained version, its test rows and headline metrics; the champion makes the scores."""
+    from ml import registry
+
     version, shown_metrics = Column("version", no_wrap=True), Column("metrics", overflow="fold")
     table = Table("model", version, "trained", "test date", "test rows", shown_metrics, "", box=None)
     for card in build_platform().state.models.cards():
         metrics = json.loads(card["metrics"])
-        shown = ", ".join(
-            f"{name} {metrics[name]:.3f}" for name in HEADLINE[card["model"]] if metrics.get(name) is not None
-        )
+        headline = registry.MODULES[card["model"]].HEADLINE if card["model"] in registry.MODULES else ()
+        shown = ", ".join(f"{name} {metrics[name]:.3f}" for name in headline if metrics.get(name) is not None)
         table.add_row(
             card["model"],
             card["version"],
@@ -69,18 +68,22 @@ def compare(
     against: Annotated[str | None, typer.Argument(help="Default: the champion.")] = None,
 ) -> None:
     """Judge a version beside another on the newest labelled rows of the served build, as the gate does."""
-    from ml import gate, registry, splits
-    from orchestration.predicting import labelled_rows, load
+    from ml import gate, registry
+    from orchestration.model_inputs import INPUTS, model_options
+    from orchestration.predicting import load
 
     platform = build_platform()
     ours, theirs = _card(platform, model, version), _card(platform, model, against)
     challenger, champion = (
         load(platform.state.models, model, card["version"], platform.settings.models) for card in (ours, theirs)
     )
+    module = registry.MODULES[model]
+    reads = module.reads(model_options(platform.settings))
+    inputs = INPUTS[reads.kind]
     with platform.warehouse.open_served() as served:
-        rows = labelled_rows(served)
-    newest = splits.rows_on(rows, splits.time_split(rows).test_date)
-    found = gate.compare(registry.MODULES[model], champion, challenger, newest)
+        rows = inputs.training(served, reads)
+    newest = inputs.split(rows, reads).test_date
+    found = gate.compare(module, champion, challenger, inputs.on(rows, newest), day=newest)
     verdict = "It would be promoted." if found.is_better else "It would not be promoted."
     _say(f"{ours['version']} beside {theirs['version']}: {found.sentence()}. {verdict}")
     _say(gate.RULE)

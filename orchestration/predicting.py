@@ -9,44 +9,14 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from ml import MODELS, churn, gate, ltv, registry, schema, segments, splits
-from ml.model import Fitted, ModelError, ModelModule
+from ml import MODELS, gate, registry, schema
+from ml.model import Fitted, ModelError, ModelModule, ModelOptions
 from orchestration.failpoints import OnStep, failpoints
+from orchestration.model_inputs import INPUTS, model_options
 from orchestration.model_registry import ModelRegistry
 from orchestration.settings import Settings
 from orchestration.state import State, utc_now
-from orchestration.warehouse import Connection, row_count, scalar, write_table
-
-PARAMETERS = {"churn": churn.ChurnParams, "ltv": ltv.LtvParams, "segments": segments.SegmentParams}
-RUN_DATE = "(select max(as_of_date) from control.feature_dates)"
-
-
-def read_frame(connection: Connection, query: str) -> pd.DataFrame:
-    """The rows of a query as a frame."""
-    frame: pd.DataFrame = connection.arrow(query).to_pandas(date_as_object=False)
-    return frame
-
-
-def labelled_rows(connection: Connection) -> pd.DataFrame:
-    """Features with labels, one row per (customer_id, as_of_date) that has both; of the training dates, not of snapshots."""
-    features = read_frame(
-        connection,
-        "select * from features.customer_features where as_of_date in "
-        "(select as_of_date from control.feature_dates where is_training_date) order by customer_id, as_of_date",
-    )
-    labels = read_frame(connection, "select * from features.customer_labels order by customer_id, as_of_date")
-    return schema.training_rows(features, labels)
-
-
-def features_of_the_run(connection: Connection) -> pd.DataFrame:
-    """Features of the run's own date. Raises ModelError where the table was built for another date."""
-    query = f"select * from features.customer_features where as_of_date = {RUN_DATE} order by customer_id"
-    features = read_frame(connection, query)
-    if features.empty and row_count(connection, "features.customer_features"):
-        newest = scalar(connection, "select max(as_of_date) from features.customer_features")
-        run_date = scalar(connection, f"select {RUN_DATE}")
-        raise ModelError(f"The features end on {newest}, the run looks back from {run_date}; build them, then score.")
-    return features
+from orchestration.warehouse import Connection, write_table
 
 
 def load(models: ModelRegistry, model: str, version: str, root: Path) -> Fitted[Any]:
@@ -68,13 +38,22 @@ def train(
     A version is judged once: where training gives one that is known and the champion can score, nothing changes. Raises
     ml's ModelError with one sentence where history is too short or the rows cannot teach anything.
     """
-    rows, models = labelled_rows(connection), state.models
-    trained = module.train(rows, splits.time_split(rows), PARAMETERS[module.MODEL](seed=settings.seed))
+    models, options = state.models, model_options(settings)
+    reads = module.reads(options)
+    inputs = INPUTS[reads.kind]
+    rows = inputs.training(connection, reads)
+    trained = module.train(
+        rows,
+        inputs.split(rows, reads),
+        module.params(options),
+        champion=_scoring_model(models, module.MODEL, settings.models),
+    )
     on_step("trained")
     registry.clear_unfinished(settings.models)
     saved = registry.save(trained, settings.models, on_step=on_step)
     judged_after = len(models.history(module.MODEL))
-    decision = _decide(module, trained, saved.version, models=models, root=settings.models, rows=rows)
+    judged = inputs.on(rows, trained.card.test_date)
+    decision = _decide(module, trained, saved.version, models=models, root=settings.models, rows=judged)
     if decision is not None:
         card = registry.version_row(
             trained.card, saved, trained_at=utc_now(), as_of_date=as_of.date(), decision=decision.to_dict()
@@ -84,8 +63,19 @@ def train(
     return models.card(module.MODEL, saved.version)
 
 
+def _scoring_model(models: ModelRegistry, model: str, root: Path) -> Any:
+    """The champion's model that scores; None where there is none or its files are damaged."""
+    champion = next(iter(models.champions(model)), None)
+    if champion is None:
+        return None
+    try:
+        return load(models, model, champion, root).model
+    except ModelError:
+        return None
+
+
 def _decide(
-    module: ModelModule, trained: Fitted[Any], version: str, *, models: ModelRegistry, root: Path, rows: pd.DataFrame
+    module: ModelModule, trained: Fitted[Any], version: str, *, models: ModelRegistry, root: Path, rows: Any
 ) -> gate.Decision | None:
     """What the gate says; None where this version was judged before and needs no new judgement."""
     champion = next(iter(models.champions(module.MODEL)), None)
@@ -126,11 +116,11 @@ def score(
     Where a champion's files are damaged, the newest champion before it that is whole scores. Where none is, or the
     features are not those of the run, the scores of the last run stay. Returns what happened, by model.
     """
-    try:
-        features: pd.DataFrame | ModelError = features_of_the_run(connection)
-    except ModelError as error:
-        features = error
-    scored = {module.MODEL: _scores(module, features, models=state.models, root=settings.models) for module in MODELS}
+    options = model_options(settings)
+    scored = {
+        module.MODEL: _scores(connection, module, options, models=state.models, root=settings.models)
+        for module in MODELS
+    }
     on_step("scored")
     with connection.transaction():
         for module in MODELS:
@@ -141,17 +131,19 @@ def score(
     return scored
 
 
-def _scores(module: ModelModule, features: pd.DataFrame | ModelError, *, models: ModelRegistry, root: Path) -> Scored:
+def _scores(
+    connection: Connection, module: ModelModule, options: ModelOptions, *, models: ModelRegistry, root: Path
+) -> Scored:
     champions = list(dict.fromkeys(models.champions(module.MODEL)))
     if not champions:
         return Scored(_no_scores(module.TABLE), None, ())
-    if isinstance(features, ModelError):
-        return Scored(None, None, (str(features),))
+    inputs = INPUTS[module.reads(options).kind]
     problems: list[str] = []
     for version in champions:
         try:
             fitted = load(models, module.MODEL, version, root)
-            scores = module.score(fitted.model, features).assign(model_version=version)
+            parts = [module.score(fitted.model, batch) for batch in inputs.batches(connection)]
+            scores = pd.concat(parts or [_no_scores(module.TABLE)], ignore_index=True).assign(model_version=version)
         except (ModelError, schema.FeatureError) as error:
             problems.append(str(error))
         else:

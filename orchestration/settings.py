@@ -57,6 +57,8 @@ class Settings(BaseSettings):
     snowplow_source: str = "snowplow"
     upload_mb: int = Field(default=100, ge=1)
     seed: int = 7
+    churn_horizon_days: int = Field(default=90, ge=7, le=730)
+    ltv_horizons_days: str = "90,365"
     hourly_cron: str = "0 * * * *"
     daily_cron: str = "30 4 * * *"
     weekly_cron: str = "30 3 * * 0"

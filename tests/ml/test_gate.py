@@ -135,7 +135,7 @@ def test_a_model_beside_itself_gains_nothing(
     module: Any, request: pytest.FixtureRequest, rows: pd.DataFrame, split: Split
 ) -> None:
     trained = request.getfixturevalue(f"trained_{module.MODEL}")
-    found = gate.compare(module, trained, trained, splits.rows_on(rows, split.test_date))
+    found = gate.compare(module, trained, trained, splits.rows_on(rows, split.test_date), day=split.test_date)
     assert (found.gain, found.lower, found.upper) == (0.0, 0.0, 0.0)
     assert found.champion_loss > 0
     assert found.test_date == split.test_date
@@ -144,7 +144,9 @@ def test_a_model_beside_itself_gains_nothing(
 def test_the_loss_is_that_of_the_metrics_on_the_card(
     trained_churn: Trained[churn.ChurnModel], rows: pd.DataFrame, split: Split
 ) -> None:
-    found = gate.compare(churn, trained_churn, trained_churn, splits.rows_on(rows, split.test_date))
+    found = gate.compare(
+        churn, trained_churn, trained_churn, splits.rows_on(rows, split.test_date), day=split.test_date
+    )
     assert found.champion_loss == pytest.approx(trained_churn.card.metrics["brier"])
 
 
@@ -155,8 +157,10 @@ def test_a_model_that_learnt_nothing_loses_to_one_that_did(
     trained = request.getfixturevalue(f"trained_{module.MODEL}")
     features = rows[list(schema.FEATURE_NAMES)].sample(frac=1, random_state=1).set_axis(rows.index)
     blind = module.train(rows.assign(**features), split, params(seed=SEED))
-    assert gate.decide(module, trained, blind, against="blind", rows=rows).is_promoted
-    assert not gate.decide(module, blind, trained, against="good", rows=rows).is_promoted
+    assert gate.decide(module, trained, blind, against="blind", rows=splits.rows_on(rows, split.test_date)).is_promoted
+    assert not gate.decide(
+        module, blind, trained, against="good", rows=splits.rows_on(rows, split.test_date)
+    ).is_promoted
 
 
 @pytest.mark.parametrize(

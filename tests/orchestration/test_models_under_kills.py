@@ -9,7 +9,7 @@ import pytest
 
 from ml import MODELS, registry
 from ml.model import ModelError
-from orchestration import predicting
+from orchestration import model_inputs
 from orchestration.resources import Platform
 from tests.orchestration.model_shop import (
     TODAY,
@@ -185,7 +185,7 @@ def test_without_the_look_at_the_date_stale_features_would_empty_the_scores(
     platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_stale(platform)
-    monkeypatch.setattr(predicting, "row_count", lambda *_: 0)
+    monkeypatch.setattr(model_inputs, "row_count", lambda *_: 0)
     score_at(platform)
     assert scores_of(platform) == {"churn_scores": [], "ltv_scores": [], "segments": []}
 

@@ -11,10 +11,10 @@ import pytest
 from typer.testing import CliRunner
 
 from ml import MODELS, churn, ltv, segments
-from ml.model import ModelError
+from ml.model import ModelError, Reads
 from orchestration import model_checks
 from orchestration.cli import app, is_mistake
-from orchestration.predicting import labelled_rows
+from orchestration.model_inputs import CustomerInputs
 from orchestration.resources import Platform
 from orchestration.warehouse import row_count
 from tests.orchestration.model_shop import (
@@ -66,10 +66,13 @@ def rewrite(platform: Platform, rows: pd.DataFrame, features: pd.DataFrame, day:
 
 def test_models_do_not_learn_from_snapshots_that_were_asked_for(platform: Platform) -> None:
     with platform.warehouse.writer() as connection:
-        dates = sorted(labelled_rows(connection)["as_of_date"].unique())
+        dates = sorted(CustomerInputs().training(connection, Reads("customers", (90,)))["as_of_date"].unique())
         snapshot = pd.Timestamp(dates[1]).date()
         connection.execute("update control.feature_dates set is_training_date = false where as_of_date = ?", [snapshot])
-        assert sorted(labelled_rows(connection)["as_of_date"].unique()) == [dates[0], *dates[2:]]
+        assert sorted(CustomerInputs().training(connection, Reads("customers", (90,)))["as_of_date"].unique()) == [
+            dates[0],
+            *dates[2:],
+        ]
 
 
 def decision_of(card: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,96 @@
+"""What models are handed: per kind of input how rows are read for training, split by time, judged, and read for scoring."""
+
+from collections.abc import Iterator, Mapping
+from datetime import date
+from typing import Any, Final, Protocol
+
+import pandas as pd
+
+from ml import schema, splits
+from ml.model import ModelError, ModelOptions, Reads
+from ml.splits import Split
+from orchestration.errors import WeftError
+from orchestration.settings import Settings
+from orchestration.warehouse import Connection, row_count, scalar
+
+RUN_DATE: Final = "(select max(as_of_date) from control.feature_dates)"
+
+
+class ModelInputs(Protocol):
+    """One kind of input. What `training` gives and what `batches` gives are the model's own business."""
+
+    def training(self, connection: Connection, reads: Reads) -> Any:
+        """Everything with known outcomes. Raises ModelError."""
+
+    def split(self, data: Any, reads: Reads) -> Split:
+        """The dates to train on and the date to judge on. Raises ModelError where history is too short."""
+
+    def on(self, data: Any, day: date) -> Any:
+        """The part of `data` that is judged on `day`."""
+
+    def batches(self, connection: Connection) -> Iterator[Any]:
+        """Today's rows without outcomes, in parts; no part where there is nobody. Raises ModelError where they are not the run's."""
+
+
+class CustomerInputs:
+    """Rows of features.customer_features, with those of features.customer_labels for training."""
+
+    def training(self, connection: Connection, reads: Reads) -> pd.DataFrame:
+        """One row per (customer_id, as_of_date) with features and the labels of `reads`; of training dates, not of snapshots."""
+        features = read_frame(
+            connection,
+            "select * from features.customer_features where as_of_date in "
+            "(select as_of_date from control.feature_dates where is_training_date) order by customer_id, as_of_date",
+        )
+        first, *further = reads.horizons
+        rows = schema.training_rows(features, _labels(connection, first))
+        for horizon in further:
+            value = {"net_revenue_in_horizon": f"net_revenue_in_{horizon}d"}
+            labels = _labels(connection, horizon)[[*schema.KEYS, *value]].rename(columns=value)
+            rows = rows.merge(schema.keyed(labels), on=list(schema.KEYS), how="left", validate="one_to_one")
+        return rows
+
+    def split(self, data: pd.DataFrame, reads: Reads) -> Split:
+        """By the labels of the first horizon."""
+        return splits.time_split(data)
+
+    def on(self, data: pd.DataFrame, day: date) -> pd.DataFrame:
+        """The rows of that date."""
+        return splits.rows_on(data, day)
+
+    def batches(self, connection: Connection) -> Iterator[pd.DataFrame]:
+        """Features of the run's own date."""
+        query = f"select * from features.customer_features where as_of_date = {RUN_DATE} order by customer_id"
+        features = read_frame(connection, query)
+        if features.empty and row_count(connection, "features.customer_features"):
+            newest = scalar(connection, "select max(as_of_date) from features.customer_features")
+            run_date = scalar(connection, f"select {RUN_DATE}")
+            raise ModelError(
+                f"The features end on {newest}, the run looks back from {run_date}; build them, then score."
+            )
+        yield features
+
+
+INPUTS: Final[Mapping[str, ModelInputs]] = {"customers": CustomerInputs()}
+
+
+def model_options(settings: Settings) -> ModelOptions:
+    """What the settings say of the models. Raises WeftError where the horizons of LTV cannot be read."""
+    parts = [part.strip() for part in settings.ltv_horizons_days.split(",")]
+    if not all(part.isdigit() and 7 <= int(part) <= 730 for part in parts):
+        raise WeftError(
+            f"WEFT_LTV_HORIZONS_DAYS is {settings.ltv_horizons_days!r}; give whole days from 7 to 730, such as 90,365."
+        )
+    horizons = tuple(sorted({90, 365, *map(int, parts)}))
+    return ModelOptions(settings.seed, settings.churn_horizon_days, horizons)
+
+
+def read_frame(connection: Connection, query: str) -> pd.DataFrame:
+    """The rows of a query as a frame."""
+    frame: pd.DataFrame = connection.arrow(query).to_pandas(date_as_object=False)
+    return frame
+
+
+def _labels(connection: Connection, horizon: int) -> pd.DataFrame:
+    query = "select * from features.customer_labels where horizon_days = {} order by customer_id, as_of_date"
+    return read_frame(connection, query.format(horizon))
