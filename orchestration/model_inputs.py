@@ -43,6 +43,14 @@ class CustomerRows(Protocol):
         """A query of today's rows with customer_id and as_of_date. Raises ModelError where they are not the run's."""
 
 
+@runtime_checkable
+class KnowsWhoIsScored(Protocol):
+    """A kind of input that can say who has scores; for CustomerRows that is everybody in `today`."""
+
+    def scored(self, connection: Connection) -> str:
+        """A query of keys, columns that the table of scores has too: each has one score or more, and nobody else. Raises ModelError."""
+
+
 class CustomerInputs:
     """Rows of features.customer_features, with those of features.customer_labels for training."""
 
