@@ -134,7 +134,7 @@ def saves_in_place() -> None:
         elsewhere = registry.save_whole(fitted, root.with_name("elsewhere"))  # type: ignore[attr-defined]
         folder = root / elsewhere.model / elsewhere.version
         folder.mkdir(parents=True)
-        for file in sorted(elsewhere.folder.iterdir(), key=lambda file: file.name != registry.MANIFEST):
+        for file in sorted(elsewhere.place.path.iterdir(), key=lambda file: file.name != registry.MANIFEST):
             (folder / file.name).write_bytes(file.read_bytes())
             on_step(f"{file.name} written")
         return elsewhere
