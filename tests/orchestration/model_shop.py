@@ -74,6 +74,11 @@ def _write(connection: Connection, table: str, frame: pd.DataFrame, columns: Any
     write_table(connection, table, pa.Table.from_pandas(frame, preserve_index=False), columns)
 
 
+def rewrite(platform: Platform, rows: pd.DataFrame, features: pd.DataFrame, day: date = TODAY) -> None:
+    with platform.warehouse.writer() as connection:
+        write_shop(connection, rows, features, day)
+
+
 def train_at(platform: Platform, module: Any = churn, day: date = TODAY, **options: Any) -> dict[str, Any]:
     with platform.warehouse.writer() as connection:
         as_of = datetime(day.year, day.month, day.day)
