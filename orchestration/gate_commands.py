@@ -130,7 +130,8 @@ def lift(
     ] = None,
 ) -> None:
     """What the audience brought: orders of those who were reached beside those who were held out, with 95 % intervals."""
-    from orchestration.lift import measure_lift  # statistics take a second to import, which every command would wait for
+    # statistics take a second to import, which every command would wait for
+    from orchestration.lift import measure_lift
 
     platform = build_platform()
     _audience(platform, name)

@@ -117,7 +117,9 @@ def _polling(warehouse: DuckDBWarehouse) -> Iterator[_Reads]:
     reads, done = _Reads(), threading.Event()
 
     def look() -> None:
-        while not done.wait(0.25):  # half a build stands for seconds; looking all the time would take the build its core
+        while not done.wait(
+            0.25
+        ):  # half a build stands for seconds; looking all the time would take the build its core
             with warehouse.open_served() as served:
                 reads.count += 1
                 reads.torn += not scalar(served, WHOLE)
