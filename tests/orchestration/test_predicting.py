@@ -190,7 +190,7 @@ def test_a_shop_without_enough_goes_through_with_a_sentence(
         train_at(platform, module)
     assert str(error.value).endswith(".")
     scored = score_at(platform)
-    assert {len(each.scores) for each in scored.values()} == {0}
+    assert {each.rows for each in scored.values()} == {0}
     for evaluate in model_checks.OF_EVERY_MODEL:
         assert check(platform, evaluate, module).passed
 
@@ -296,12 +296,14 @@ def test_an_old_champion_and_a_training_that_stopped_are_found(
 def test_calibration_is_shown_with_its_picture_and_a_bad_one_fails(
     platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found: Any = model_checks.churn_probabilities_are_calibrated(platform)
+    found = check(platform, model_checks.it_is_calibrated)
     assert found.passed
     assert found.metadata["plot"].value.startswith("![")
     monkeypatch.setattr(model_checks, "MAXIMUM_CALIBRATION_ERROR", 0.0)
-    worse: Any = model_checks.churn_probabilities_are_calibrated(platform)
-    assert not worse.passed
+    assert not check(platform, model_checks.it_is_calibrated).passed
+    assert check(platform, model_checks.it_is_calibrated, ltv).passed
+    monkeypatch.setattr(model_checks, "COVERAGE", (0.99, 1.0))
+    assert not check(platform, model_checks.it_is_calibrated, ltv).passed
 
 
 # ---- weft model ----------------------------------------------------------------------------------------------------------
