@@ -14,6 +14,7 @@ from ml.model import Fitted, ModelError, ModelModule, ModelOptions
 from orchestration.failpoints import OnStep, failpoints
 from orchestration.model_inputs import INPUTS, model_options
 from orchestration.model_registry import ModelRegistry
+from orchestration.segment_history import settle_segments
 from orchestration.settings import Settings
 from orchestration.state import State, utc_now
 from orchestration.warehouse import Connection, write_table
@@ -126,6 +127,8 @@ def score(
         for module in MODELS:
             _write_scores(connection, module.TABLE, scored[module.MODEL].scores)
             on_step(f"{module.TABLE} written")
+        if (version := scored["segments"].version) is not None:
+            settle_segments(connection, version)
         write_model_versions(connection, state.models)
     on_step("committed")
     return scored
