@@ -54,7 +54,7 @@ class SegmentParams:
     seed: int
     smallest_k: int = 3
     largest_k: int = 8
-    silhouette_rows: int = SILHOUETTE_ROWS
+    silhouette_rows: int = 2_000
     fit_rows: int = 100_000
     bootstraps: int = 8
 
