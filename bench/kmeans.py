@@ -52,7 +52,9 @@ def _scikit_learn(run: Run, *, starts: int) -> Facts:
 
 def _inertia(points: FloatArray, labels: IntArray) -> float:
     """Mean squared distance to the mean of the own group, so that sides are judged by their groups alone."""
-    spread = sum(float(((part - part.mean(axis=0)) ** 2).sum()) for g in range(GROUPS) if len(part := points[labels == g]))
+    spread = sum(
+        float(((part - part.mean(axis=0)) ** 2).sum()) for g in range(GROUPS) if len(part := points[labels == g])
+    )
     return round(spread / len(points), 4)
 
 
