@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ml import schema
+from ml.bgnbd import BgNbd, fit_bgnbd
 from ml.boosting import BoostingParams, Grower
 from ml.calibration import fit_calibration
 from ml.drift import histograms
@@ -24,7 +25,7 @@ from ml.next_order_model import (
     rhythm_log_odds,
 )
 from ml.reasons import no_reasons
-from ml.rhythm import fit_rhythm
+from ml.rhythm import history
 from ml.schema import FloatArray
 from ml.splits import Fold, Split, crossfit_folds, customer_sample, rows_on
 from ml.survival import (
@@ -66,9 +67,9 @@ class NextOrderParams:
     seed: int
     logistic_strength: float = 0.05
     tree_weight: float = 0.5
-    most_rows: int = 30_000
+    most_rows: int = 20_000
     folds: int = 2
-    boosting: BoostingParams = field(default_factory=lambda: BoostingParams(most_trees=200, learning_rate=0.1))
+    boosting: BoostingParams = field(default_factory=lambda: BoostingParams(most_trees=100, learning_rate=0.15, patience=15))
 
 
 def reads(options: ModelOptions) -> Reads:
@@ -150,7 +151,7 @@ def losses(model: NextOrderModel, rows: pd.DataFrame) -> FloatArray:
 def _fit(rows: pd.DataFrame, split: Split, params: NextOrderParams) -> NextOrderModel:
     """Early stopping and calibration on customers kept apart, then one fit on all rows before the test."""
     newest = schema.matrix(rows_on(rows, split.calibration_date))
-    rhythm = fit_rhythm(newest, horizon_days=split.horizon_days).purchases
+    rhythm = _rhythm(newest)
     rows = customer_sample(rows, params.most_rows)
     _check_trainable(rows)
     entries = at_risk(_times(rows))
@@ -172,6 +173,14 @@ def _fit(rows: pd.DataFrame, split: Split, params: NextOrderParams) -> NextOrder
     trees = grower.grow(inputs, happened, trees=tree_count)
     line = fit_logistic(inputs, entries.happened, strength=params.logistic_strength)
     return NextOrderModel(rhythm, trees, line, params.tree_weight, calibration)
+
+
+def _rhythm(values: FloatArray) -> BgNbd | None:
+    """BG/NBD of the histories of one date; None where they do not allow a fit: the features do without it then."""
+    try:
+        return fit_bgnbd(history(values))
+    except ModelError:
+        return None
 
 
 def _metrics(times: FloatArray, curves: FloatArray) -> dict[str, Any]:
