@@ -44,9 +44,7 @@ __all__ = ["MODEL", "TABLE", "NextOrderModel", "NextOrderParams", "from_files", 
 
 MODEL: Final = "next_order"
 TABLE: Final = "next_orders"
-PURPOSE: Final = (
-    "When a customer will probably order next, so that a message comes before that day and not after it, and stock is there."
-)
+PURPOSE: Final = "When a customer will probably order next, so that a message comes before that day and not after it, and stock is there."
 LIMITS: Final = (
     "Only customers with an order are scored.",
     f"It looks {HORIZON_DAYS} days ahead: without an expected date an order is less likely than not by then, "
@@ -69,7 +67,9 @@ class NextOrderParams:
     tree_weight: float = 0.5
     most_rows: int = 20_000
     folds: int = 2
-    boosting: BoostingParams = field(default_factory=lambda: BoostingParams(most_trees=100, learning_rate=0.15, patience=15))
+    boosting: BoostingParams = field(
+        default_factory=lambda: BoostingParams(most_trees=100, learning_rate=0.15, patience=15)
+    )
 
 
 def reads(options: ModelOptions) -> Reads:

@@ -50,7 +50,9 @@ class NextOrderModel:
             rows = np.arange(len(values[part]))
             of_rhythm = rhythm_log_odds(self.rhythm, values[part])
             hazards = [
-                self.calibration.probability(self.raw(period_inputs(values[part], of_rhythm, rows, np.full_like(rows, p))))
+                self.calibration.probability(
+                    self.raw(period_inputs(values[part], of_rhythm, rows, np.full_like(rows, p)))
+                )
                 for p in range(len(PERIOD_ENDS))
             ]
             found[part] = survival(np.column_stack(hazards))
