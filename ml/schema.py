@@ -104,6 +104,16 @@ PREDICTIONS: Final[dict[str, dict[str, str]]] = {
         "reason_codes": "JSON",
         "model_version": "VARCHAR",
     },
+    "next_orders": {
+        **_SCORED,
+        "chance_of_order_30d": "FLOAT8",
+        "chance_of_order_90d": "FLOAT8",
+        "expected_on": "DATE",
+        "earliest_on": "DATE",
+        "latest_on": "DATE",
+        "reason_codes": "JSON",
+        "model_version": "VARCHAR",
+    },
     "segments": {**_SCORED, "segment_id": "INTEGER", "segment_name": "VARCHAR", "model_version": "VARCHAR"},
     "segment_history": {
         "customer_id": "VARCHAR",
