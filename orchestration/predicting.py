@@ -80,7 +80,8 @@ def _decide(
     """What the gate says; None where this version was judged before and needs no new judgement."""
     champion = next(iter(models.champions(module.MODEL)), None)
     if champion is None:
-        return gate.Decision(True, "the first model")
+        leaks = gate.suspected_leaks(trained)
+        return gate.Decision(True, " ".join(["the first model; but" if leaks else "the first model", *leaks.values()]))
     if champion == version:
         return None
     try:
