@@ -109,5 +109,18 @@ def customer_folds(customer_ids: pd.Series, *, folds: int = CALIBRATION_FOLDS) -
     return np.asarray(hashed[codes])
 
 
+def customer_sample(rows: pd.DataFrame, most_rows: int) -> pd.DataFrame:
+    """All rows of as many customers as give about `most_rows` rows, drawn by a hash of their id; all rows where they are fewer.
+
+    The hash is not that of the folds, so that a sample has customers in each of them.
+    """
+    if len(rows) <= most_rows:
+        return rows
+    kept = int(most_rows / len(rows) * 2**32)
+    codes, uniques = pd.factorize(rows["customer_id"].astype(str))
+    is_kept = np.fromiter((crc32(f"sample {u}".encode()) < kept for u in uniques), dtype=np.bool_, count=len(uniques))
+    return rows[is_kept[codes]]
+
+
 def _is_on(rows: pd.DataFrame, *dates: date) -> BoolArray:
     return np.asarray(pd.to_datetime(rows["as_of_date"]).isin(pd.to_datetime(pd.Series(list(dates), dtype="object"))))

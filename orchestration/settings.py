@@ -62,6 +62,7 @@ class Settings(BaseSettings):
     contact_cost: float = Field(default=1.0, ge=0, allow_inf_nan=False)
     gross_margin: float = Field(default=0.3, ge=0, le=1)
     contact_success_rate: float = Field(default=0.1, ge=0, le=1)
+    publish_features: bool | None = None
     hourly_cron: str = "0 * * * *"
     daily_cron: str = "30 4 * * *"
     weekly_cron: str = "30 3 * * 0"
