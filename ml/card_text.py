@@ -40,7 +40,7 @@ def _data(card: ModelCard) -> str:
         "outcomes": f"the {card.horizon_days} days after each date",
         "trained on": f"{card.train_rows:,} rows of {dates}",
         "judged on": f"{card.test_rows:,} rows of {card.test_date}, none of whose outcomes it had seen",
-        "the model that scores": f"the same recipe, fitted once more with {card.test_date} among its dates",
+        "the model that scores": f"the same recipe, fitted once more on all labelled dates up to {card.test_date}",
         "fingerprint of all rows": f"`{card.data_fingerprint}`",
     }
     return _table(["", ""], facts.items())

@@ -44,6 +44,7 @@ PREDICTIONS: Final[dict[str, dict[str, str]]] = {
     "churn_scores": {
         **_SCORED,
         "churn_probability": "FLOAT8",
+        "is_at_risk": "BOOLEAN",
         "reason_codes": "JSON",
         "model_version": "VARCHAR",
     },

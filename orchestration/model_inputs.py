@@ -7,6 +7,7 @@ from typing import Any, Final, Protocol, runtime_checkable
 import pandas as pd
 
 from ml import schema, splits
+from ml.contacting import Economics
 from ml.model import ModelError, ModelOptions, Reads
 from ml.splits import Split
 from orchestration.errors import WeftError
@@ -129,7 +130,8 @@ def model_options(settings: Settings) -> ModelOptions:
             f"WEFT_LTV_HORIZONS_DAYS is {settings.ltv_horizons_days!r}; give whole days from 7 to 730, such as 90,365."
         )
     horizons = tuple(sorted({90, 365, *map(int, parts)}))
-    return ModelOptions(settings.seed, settings.churn_horizon_days, horizons)
+    economics = Economics(settings.contact_cost, settings.gross_margin, settings.contact_success_rate)
+    return ModelOptions(settings.seed, settings.churn_horizon_days, horizons, economics)
 
 
 def frames(connection: Connection, query: str) -> Iterator[pd.DataFrame]:
