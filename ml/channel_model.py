@@ -14,6 +14,7 @@ import pandas as pd
 from scipy.optimize import minimize
 from scipy.special import betaincinv, digamma, gammaln
 
+from ml.clustering import IntArray
 from ml.schema import Feature, FloatArray
 
 CHANNEL_FEATURES: Final = (
@@ -24,6 +25,19 @@ CHANNEL_FEATURES: Final = (
     Feature("days_since_last", "FLOAT8", "days", "{value} days since the last use of the channel"),
 )
 CHANNEL_FEATURE_NAMES: Final = tuple(feature.name for feature in CHANNEL_FEATURES)
+CHANNEL_COUNTS: Final = CHANNEL_FEATURE_NAMES[:-1]
+CHANNEL_INPUTS: Final = (
+    Feature(
+        "channel_uses",
+        "VARCHAR",
+        "days",
+        "days on each channel in 30, 90 and 365 days, with an order, and since the last",
+    ),
+    Feature("reach_by_email", "BOOLEAN", "", "an e-mail address and consent to advertising"),
+    Feature("reach_by_phone", "BOOLEAN", "", "a phone number and consent to advertising"),
+    Feature("reach_on_site", "BOOLEAN", "", "consent to personalisation"),
+)
+BETWEEN_CHANNELS: Final = "\x1f"
 WEIGHTS: Final = ("days_of_last_30", "days_31_to_90", "days_91_to_365", "order_days_of_365")
 LOWEST, HIGHEST = np.log(1e-4), np.log(1e3)
 TAIL: Final = 0.1
@@ -70,13 +84,11 @@ def from_files(files: dict[str, bytes]) -> ChannelModel:
     )
 
 
-def uses_of(rows: pd.DataFrame, customers: Sequence[int], channels: Sequence[str]) -> Uses:
-    """The rows (one per customer and channel) as arrays; `customers` numbers each row's customer from 0, ascending.
+def uses_of(rows: pd.DataFrame, place: IntArray, count: int, channels: Sequence[str]) -> Uses:
+    """The rows (one per customer and channel) as arrays of `count` customers; `place` numbers each row's customer from 0.
 
-    A row without a channel says only that the customer is there. Numbers that are missing or below 0 count as 0.
+    Numbers that are missing or below 0 count as 0.
     """
-    place = np.asarray(customers, dtype=np.int64)
-    count = int(place.max(initial=-1)) + 1
     column = pd.Index(channels).get_indexer(rows["channel"])
     used = column >= 0
     month, quarter, year, orders, since = (
@@ -91,6 +103,19 @@ def uses_of(rows: pd.DataFrame, customers: Sequence[int], channels: Sequence[str
     days_since = np.full((count, len(channels)), np.nan)
     days_since[place[used], column[used]] = np.where(np.isfinite(since), since, np.nan)
     return Uses(tuple(channels), past, days_since)
+
+
+def unpacked(rows: pd.DataFrame) -> pd.DataFrame:
+    """The text `channel_uses` of each row as one row per channel: `place` (the row's number), channel, CHANNEL_FEATURE_NAMES.
+
+    In the text the numbers stand in this order, then the channel, between commas; channels are parted by BETWEEN_CHANNELS.
+    """
+    texts = rows["channel_uses"].fillna("").astype(str).reset_index(drop=True)
+    each = texts[texts != ""].str.split(BETWEEN_CHANNELS).explode()
+    parts = each.str.split(",", n=len(CHANNEL_FEATURE_NAMES))
+    found = pd.DataFrame(parts.tolist(), columns=[*CHANNEL_FEATURE_NAMES, "channel"], index=each.index)
+    numbers = found[list(CHANNEL_FEATURE_NAMES)].apply(pd.to_numeric, errors="coerce").astype("float64")
+    return numbers.assign(channel=found["channel"], place=each.index.to_numpy()).reset_index(drop=True)
 
 
 def total(parameters: FloatArray) -> FloatArray:

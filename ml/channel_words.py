@@ -37,7 +37,7 @@ def _history(on_it: float, on_all: float, since: float) -> str:
     if not on_all:
         return "no own activity in 365 days: what most customers use"
     if not on_it:
-        return f"none of the few active days ({on_all:.0f} in 365 days) was on it: what most customers use"
+        return f"not used in 365 days, other channels on {on_all:.0f} day{'s' if on_all > 1 else ''}: what most customers use"
     last = "today" if since < 1 else "yesterday" if since < 2 else f"{spoken(since, 'days')} days ago"
     return f"used on {on_it:.0f} of {on_all:.0f} active days in 365 days, last {last}"
 

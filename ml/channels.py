@@ -6,10 +6,22 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from ml.channel_metrics import channel_metrics, rules, share_loss
-from ml.channel_model import CHANNEL_FEATURE_NAMES, ChannelModel, fit, from_files, share_interval, total, uses_of
+from ml.channel_metrics import channel_metrics, interval_metrics, rules, share_loss
+from ml.channel_model import (
+    CHANNEL_FEATURE_NAMES,
+    CHANNEL_INPUTS,
+    ChannelModel,
+    Uses,
+    fit,
+    from_files,
+    share_interval,
+    total,
+    unpacked,
+    uses_of,
+)
 from ml.channel_words import reasons
 from ml.drift import histograms
+from ml.evaluation import leak_warnings
 from ml.fingerprint import data_fingerprint
 from ml.model import ModelCard, ModelError, ModelOptions, Reads, Trained
 from ml.schema import KEYS, FeatureError, FloatArray, ordered
@@ -27,7 +39,8 @@ LIMITS: Final = (
 )
 LOSS: Final = "log loss of the shares of active days"
 HEADLINE: Final = ("accuracy", "log_loss")
-INPUTS: Final = CHANNEL_FEATURE_NAMES
+INPUTS: Final = tuple(feature.name for feature in CHANNEL_INPUTS)
+PER_CHANNEL: Final = ("channel", *CHANNEL_FEATURE_NAMES)
 HORIZON_DAYS: Final = 30
 LABEL: Final = "used_day_count"
 SMALLEST_ROWS: Final = 50
@@ -40,7 +53,6 @@ REACHED_BY: Final = {
     "mobile": "reach_on_site",
     "app": "reach_on_site",
 }
-REACH: Final = ("reach_by_email", "reach_by_phone", "reach_on_site")
 
 
 @dataclass(frozen=True)
@@ -66,19 +78,19 @@ def train(
 ) -> Trained[ChannelModel]:
     """Fit on the dates before the test, judge on the test date beside rules, refit with all labelled dates.
 
-    `rows` are one per (customer_id, as_of_date, channel) with INPUTS and LABEL. Raises ModelError where they cannot teach.
+    `rows` are one per (customer_id, as_of_date, channel) with PER_CHANNEL and LABEL. Raises ModelError where they cannot teach.
     """
-    _check(rows, LABEL)
-    rows = _ordered(rows_on(rows, *split.dates_before_test, split.test_date))
+    _check(rows, *PER_CHANNEL, LABEL)
+    rows = _ordered(rows_on(rows, *split.labelled_dates))
     before, test = rows_on(rows, *split.dates_before_test), rows_on(rows, split.test_date)
     judged = _fit(before, params)
     found = _Judged.of(test, judged.channels)
     shares = {MODEL: _shares(judged, found), **rules(_Judged.of(before, judged.channels), found)}
     metrics = {name: channel_metrics(found.used, share) for name, share in shares.items()}
     metrics[MODEL] |= _interval_metrics(judged, found)
-    metrics[MODEL]["warnings"] = _better_rules(metrics)
+    leaks = leak_warnings(_per_channel(test), test[LABEL].to_numpy() > 0, CHANNEL_FEATURE_NAMES)
+    metrics[MODEL]["warnings"] = leaks + _better_rules(metrics)
     model = _fit(rows, params)
-    today = score(model, test.assign(**dict.fromkeys(REACH, False)), explain=False)
     card = ModelCard(
         model=MODEL,
         train_dates=split.dates_before_test,
@@ -90,7 +102,7 @@ def train(
         parameters={**asdict(params), **asdict(model), "refit": split.refit_sentence()},
         metrics=metrics.pop(MODEL),
         baseline_metrics=metrics,
-        reference=histograms(today[["probability"]]),
+        reference=histograms(pd.DataFrame({"probability": _best_share(model, rows)})),
         data_fingerprint=data_fingerprint(rows),
         seed=params.seed,
     )
@@ -99,20 +111,21 @@ def train(
 
 
 def score(model: ChannelModel, rows: pd.DataFrame, *, explain: bool = True) -> pd.DataFrame:
-    """The columns of best_channels but model_version, one row per customer of `rows`, in the order they appear.
+    """The columns of best_channels but model_version, one row per row of `rows`, in its order.
 
-    `rows` are one per customer and channel of its own (one without a channel where there is none) with INPUTS and REACH:
-    whether it can be reached by that contact, with consent. Without `explain` the reasons are empty.
+    `rows` are one per customer with INPUTS: its days by channel in one text (see `ml.channel_model.unpacked`), and whether
+    there is a contact with consent. Without `explain` the reasons are empty.
     """
-    _check(rows, *REACH)
-    place, keys = _customers(rows)
-    channels = _all_channels(model.channels, rows)
-    uses = uses_of(rows, place, channels)
+    _check(rows, *INPUTS)
+    keys = rows[list(KEYS)].reset_index(drop=True)
+    days = unpacked(rows)
+    channels = _all_channels(model.channels, days)
+    uses = uses_of(days, days["place"].to_numpy(dtype=np.int64), len(rows), channels)
     parameters = model.parameters(uses)
     whole, each = total(parameters), np.arange(len(keys))
     best = parameters.argmax(axis=1)
     lower, upper = share_interval(parameters[each, best], whole)
-    reach = _reach(rows, place, channels)
+    reach = _reach(rows, channels)
     return keys.assign(
         channel=np.array(channels, dtype=object)[best],
         probability=parameters[each, best] / whole,
@@ -125,7 +138,7 @@ def score(model: ChannelModel, rows: pd.DataFrame, *, explain: bool = True) -> p
 
 def losses(model: ChannelModel, rows: pd.DataFrame) -> FloatArray:
     """Log loss of the shares of active days by channel, per customer that had one in the horizon."""
-    _check(rows, LABEL)
+    _check(rows, *PER_CHANNEL, LABEL)
     found = _Judged.of(_ordered(rows), _all_channels(model.channels, rows))
     return share_loss(found.used, _shares(model, found))
 
@@ -135,7 +148,7 @@ class _Judged:
     """Customers with an active day in the horizon: keys, what was known of them, and the days used (n, C)."""
 
     keys: pd.DataFrame
-    uses: Any
+    uses: Uses
     used: FloatArray
 
     @classmethod
@@ -149,14 +162,21 @@ class _Judged:
         known = column >= 0
         used[place[known], column[known]] = rows[LABEL].to_numpy(dtype=np.float64)[known]
         some = used.sum(axis=1) > 0
-        uses = uses_of(rows, place, channels)
-        kept = type(uses)(uses.channels, uses.past[some], uses.days_since[some])
+        uses = uses_of(rows, place, len(keys), channels)
+        kept = Uses(uses.channels, uses.past[some], uses.days_since[some])
         return cls(keys[some].reset_index(drop=True), kept, used[some])
 
 
 def _shares(model: ChannelModel, found: _Judged) -> FloatArray:
     parameters = np.maximum(model.parameters(found.uses), 1e-9)
     return np.asarray(parameters / total(parameters)[:, None])
+
+
+def _best_share(model: ChannelModel, rows: pd.DataFrame) -> FloatArray:
+    """The share of the best channel per customer and date of `rows`, active in the horizon or not."""
+    place, keys = _customers(rows)
+    parameters = model.parameters(uses_of(rows, place, len(keys), _all_channels(model.channels, rows)))
+    return np.asarray(parameters.max(axis=1) / total(parameters))
 
 
 def _fit(rows: pd.DataFrame, params: ChannelParams) -> ChannelModel:
@@ -172,8 +192,6 @@ def _fit(rows: pd.DataFrame, params: ChannelParams) -> ChannelModel:
 
 
 def _interval_metrics(model: ChannelModel, found: _Judged) -> dict[str, Any]:
-    from ml.channel_metrics import interval_metrics
-
     parameters = model.parameters(found.uses)
     whole, each, best = total(parameters), np.arange(len(parameters)), parameters.argmax(axis=1)
     return interval_metrics(found.used[each, best], total(found.used), parameters[each, best], whole)
@@ -189,6 +207,10 @@ def _better_rules(metrics: dict[str, dict[str, Any]]) -> list[str]:
     ]
 
 
+def _per_channel(rows: pd.DataFrame) -> FloatArray:
+    return np.asarray(rows[list(CHANNEL_FEATURE_NAMES)].astype("float64").to_numpy())
+
+
 def _all_channels(known: tuple[str, ...], rows: pd.DataFrame) -> tuple[str, ...]:
     """Those of the model, then those that only `rows` have."""
     return (*known, *sorted(set(rows["channel"].dropna().unique()) - set(known)))
@@ -201,13 +223,12 @@ def _customers(rows: pd.DataFrame) -> tuple[Any, pd.DataFrame]:
     return place, keys.drop_duplicates().reset_index(drop=True)
 
 
-def _reach(rows: pd.DataFrame, place: Any, channels: tuple[str, ...]) -> Any:
+def _reach(rows: pd.DataFrame, channels: tuple[str, ...]) -> Any:
     """Whether each customer can be reached on each channel, (n, C): True, False, or None where that is not known."""
-    first = rows.assign(place=place).drop_duplicates("place")
-    found = np.full((len(first), len(channels)), None, dtype=object)
+    found = np.full((len(rows), len(channels)), None, dtype=object)
     for column, channel in enumerate(channels):
         if by := REACHED_BY.get(channel):
-            found[:, column] = first[by].to_numpy(dtype=bool)
+            found[:, column] = rows[by].to_numpy(dtype=bool)
     return found
 
 
@@ -215,11 +236,12 @@ def _ordered(rows: pd.DataFrame) -> pd.DataFrame:
     return ordered(rows.sort_values("channel", kind="stable"))
 
 
-def _check(rows: pd.DataFrame, *further: str) -> None:
-    missing = [name for name in (*KEYS, "channel", *INPUTS, *further) if name not in rows.columns]
+def _check(rows: pd.DataFrame, *names: str) -> None:
+    missing = [name for name in (*KEYS, *names) if name not in rows.columns]
     if missing:
         raise FeatureError(f"The frame lacks {', '.join(missing)}; ml.channels says what it must have.")
     if rows[list(KEYS)].isna().to_numpy().any():
         raise FeatureError("A row has no customer_id or no as_of_date; both are needed.")
-    if rows.duplicated([*KEYS, "channel"]).any():
-        raise FeatureError("A (customer_id, as_of_date, channel) occurs twice; there must be one row for each.")
+    key = [name for name in (*KEYS, "channel") if name in rows.columns]
+    if rows.duplicated(key).any():
+        raise FeatureError(f"A ({', '.join(key)}) occurs twice; there must be one row for each.")
