@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
+from ml.channel_model import CHANNEL_INPUTS
 from ml.model import ModelCard, ModelModule
 from ml.schema import FEATURES
 
@@ -66,7 +67,7 @@ def _tables(metrics: Mapping[str, Any]) -> list[str]:
 
 
 def _features(card: ModelCard) -> str:
-    known = {feature.name: feature for feature in FEATURES}
+    known = {feature.name: feature for feature in (*FEATURES, *CHANNEL_INPUTS)}
     rows = [(f"`{name}`", known[name].unit, known[name].words.format(value="…")) for name in card.features]
     return _table(["feature", "unit", "in words"], rows)
 

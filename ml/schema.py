@@ -56,6 +56,16 @@ PREDICTIONS: Final[dict[str, dict[str, str]]] = {
         "reason_codes": "JSON",
         "model_version": "VARCHAR",
     },
+    "best_channels": {
+        **_SCORED,
+        "channel": "VARCHAR",
+        "probability": "FLOAT8",
+        "lower_probability": "FLOAT8",
+        "upper_probability": "FLOAT8",
+        "is_reachable": "BOOLEAN",
+        "reason": "VARCHAR",
+        "model_version": "VARCHAR",
+    },
     "next_orders": {
         **_SCORED,
         "chance_of_order_30d": "FLOAT8",

@@ -10,6 +10,7 @@ from ml import schema, splits
 from ml.contacting import Economics
 from ml.model import ModelError, ModelOptions, Reads
 from ml.splits import Split
+from orchestration.channel_inputs import ChannelInputs
 from orchestration.errors import WeftError
 from orchestration.settings import Settings
 from orchestration.warehouse import Connection, row_count, scalar
@@ -119,7 +120,7 @@ class CustomerInputs:
         return today
 
 
-INPUTS: Final[Mapping[str, ModelInputs]] = {"customers": CustomerInputs()}
+INPUTS: Final[Mapping[str, ModelInputs]] = {"channels": ChannelInputs(), "customers": CustomerInputs()}
 
 
 def model_options(settings: Settings) -> ModelOptions:
