@@ -79,7 +79,10 @@ LABELS: Final[dict[str, str]] = {
     "has_churned": "BOOLEAN",
     "order_count_in_horizon": "BIGINT",
     "net_revenue_in_horizon": "FLOAT8",
+    "days_to_next_order": "FLOAT8",
 }
+OPEN_LABELS: Final = ("days_to_next_order",)
+"""Labels that have no value where nothing happened in the horizon."""
 FURTHER_LABEL: Final = re.compile(r"net_revenue_in_\d+d")
 """Labels of further horizons, null where they have not passed since the row's date (see `ml.model.Reads`)."""
 LABEL_NAMES: Final = tuple(name for name in LABELS if name not in KEYS)
@@ -101,7 +104,35 @@ PREDICTIONS: Final[dict[str, dict[str, str]]] = {
         "reason_codes": "JSON",
         "model_version": "VARCHAR",
     },
+    "next_orders": {
+        **_SCORED,
+        "chance_of_order_30d": "FLOAT8",
+        "chance_of_order_90d": "FLOAT8",
+        "expected_on": "DATE",
+        "earliest_on": "DATE",
+        "latest_on": "DATE",
+        "reason_codes": "JSON",
+        "model_version": "VARCHAR",
+    },
     "segments": {**_SCORED, "segment_id": "INTEGER", "segment_name": "VARCHAR", "model_version": "VARCHAR"},
+    "segment_history": {
+        "customer_id": "VARCHAR",
+        "segment_id": "INTEGER",
+        "segment_name": "VARCHAR",
+        "valid_from": "DATE",
+        "valid_to": "DATE",
+        "ended": "VARCHAR",
+    },
+    "segment_transitions": {
+        "as_of_date": "DATE",
+        "from_segment_id": "INTEGER",
+        "from_segment_name": "VARCHAR",
+        "to_segment_id": "INTEGER",
+        "to_segment_name": "VARCHAR",
+        "customers": "BIGINT",
+        "model_version": "VARCHAR",
+        "model_changed": "BOOLEAN",
+    },
     "model_versions": {
         "model": "VARCHAR",
         "version": "VARCHAR",
@@ -140,7 +171,7 @@ def check_rows(frame: pd.DataFrame) -> None:
     _check_columns(frame, (*KEYS, *FEATURE_NAMES, *LABEL_NAMES, *further))
     _check_types(frame, (*FEATURE_NAMES, *LABEL_NAMES, *further))
     _check_keys(frame)
-    unlabelled = [name for name in LABEL_NAMES if frame[name].isna().any()]
+    unlabelled = [name for name in LABEL_NAMES if name not in OPEN_LABELS and frame[name].isna().any()]
     if unlabelled:
         raise FeatureError(f"Training rows have no value in {', '.join(unlabelled)}; train only on labelled rows.")
 
