@@ -3,7 +3,7 @@
 Both are fitted on the histories of one date; they use no label.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -44,6 +44,10 @@ class Rhythm:
             return np.zeros(len(values))
         days, mean = _spending(values)
         return self.purchases.purchases(history(values), self.weeks) * self.spend.mean_spend(days, mean)
+
+    def over(self, days: float) -> "Rhythm":
+        """The same rhythm over another horizon."""
+        return replace(self, weeks=days / 7)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers for JSON."""
