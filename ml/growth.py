@@ -21,6 +21,7 @@ SAMPLED_ROWS: Final = 2_000
 STEEPEST: Final = 1.0
 UNSEEN_PER_LOG: Final = 0.25
 SEEN_PER_LOG: Final = 0.1
+MOVED_SHARE: Final = 0.5
 
 Spans = Mapping[int, FloatArray]
 
@@ -30,7 +31,8 @@ class Growth:
     """Revenue within `days` over revenue within the base horizon.
 
     `learnt_from` is the longest span of outcomes that it was fitted on; `rule` says how; `spread` is the standard deviation of
-    its logarithm by UNSEEN_PER_LOG and SEEN_PER_LOG.
+    its logarithm: SEEN_PER_LOG and UNSEEN_PER_LOG for each factor e that the horizon is longer than the base and than what was
+    learnt from, and MOVED_SHARE of what BG/NBD makes of today's customers being others.
     """
 
     days: int
@@ -74,22 +76,30 @@ def spans(rows: pd.DataFrame, base: int, horizons: tuple[int, ...], *, until: pd
 
 
 def fit_growth(
-    known: Spans, expected: FloatArray, values: FloatArray, dates: FloatArray, rhythm: Rhythm, *, base: int, days: int
+    known: Spans,
+    expected: FloatArray,
+    values: FloatArray,
+    dates: FloatArray,
+    rhythm: Rhythm,
+    *,
+    newest: FloatArray,
+    base: int,
+    days: int,
 ) -> Growth:
     """The growth from `base` to `days`, from `expected` revenue (of models that had not seen the row's customer) and `known` spans.
 
     Where outcomes of `days` are known for 20 buyers or more, what they brought over what was expected decides. Else growth
     follows BG/NBD, bent by one constant decay that makes sums over longer spans come out right (never growing faster than BG/NBD).
-    `values` is the feature matrix of the rows, `dates` a number per as_of_date.
+    `values` is the feature matrix of the rows, `dates` a number per as_of_date, `newest` the matrix of those whom the growth is for.
     """
-    newest = values[dates == dates.max()]
     if days == base:
         return Growth(days, 1.0, base, "labels", 0.0)
     if (direct := _usable(known.get(days), expected)) is not None:
         brought, asked = known[days][direct].sum(), expected[direct].sum()
-        before = _blocks(rhythm, values[direct], base, days).sum()
-        factor = brought / asked * _blocks(rhythm, newest, base, days).sum() / before
-        spread = SEEN_PER_LOG * abs(np.log(days / base))
+        # Those of today are longer customers than those were: their rhythm says how much longer they stay.
+        moved = _blocks(rhythm, newest, base, days).sum() / _blocks(rhythm, values[direct], base, days).sum()
+        factor = brought / asked * moved
+        spread = SEEN_PER_LOG * abs(np.log(days / base)) + MOVED_SHARE * abs(np.log(moved))
         return Growth(days, float(max(factor, 1e-6)), days, "labels of that horizon", float(spread))
     longest, bend = _bend(known, values, dates, rhythm, base)
     blocks = _blocks(rhythm, newest, base, days)

@@ -16,7 +16,7 @@ from ml.intervals import ROWS_PER_GROUP, Intervals, fit_intervals
 from ml.linear import fit_tweedie
 from ml.ltv_model import MEMBERS, Horizon, LtvModel, blend, money
 from ml.model import ModelError
-from ml.rhythm import Rhythm, fit_rhythm
+from ml.rhythm import Rhythm, aged, fit_rhythm
 from ml.schema import FloatArray
 from ml.splits import Fold, Split, crossfit_folds, rows_on
 from ml.totals import fit_spread
@@ -67,7 +67,7 @@ def fit(rows: pd.DataFrame, split: Split, params: LtvParams) -> LtvModel:
         fit_tweedie(values, bought, power=params.tweedie_power, strength=params.line_strength),
         shares,
         base,
-        _horizons(seen, expected, values, dates, rhythm, base=base, params=params),
+        _horizons(seen, expected, values, dates, rhythm, newest=_grown(rows, split), base=base, params=params),
         fit_spread(dates, revenue, expected, base=base),
     )
 
@@ -76,6 +76,13 @@ def revenue_of(rows: pd.DataFrame, days: int | None = None) -> FloatArray:
     """Net revenue per row in the base horizon, or within `days` (NaN where they have not passed)."""
     name = f"net_revenue_in_{days}d" if days is not None and f"net_revenue_in_{days}d" in rows else "net_revenue_in_horizon"
     return pd.to_numeric(rows[name]).to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def _grown(rows: pd.DataFrame, split: Split) -> FloatArray:
+    """The feature matrix of the newest customers a base horizon later: whom the model is about to score."""
+    newest = rows_on(rows, split.calibration_date)
+    orders = newest["order_count_in_horizon"].to_numpy(dtype=np.float64)
+    return aged(schema.matrix(newest), orders, split.horizon_days)
 
 
 def _line_out_of_fold(values: FloatArray, bought: FloatArray, folds: list[Fold], params: LtvParams) -> FloatArray:
@@ -119,12 +126,13 @@ def _horizons(
     dates: FloatArray,
     rhythm: Rhythm,
     *,
+    newest: FloatArray,
     base: int,
     params: LtvParams,
 ) -> dict[int, Horizon]:
     """Growth and intervals by days. What is learnt of a longer horizon bounds the growth to a shorter one."""
     growths = [
-        fit_growth(seen, expected, values, dates, rhythm, base=base, days=days)
+        fit_growth(seen, expected, values, dates, rhythm, newest=newest, base=base, days=days)
         for days in sorted({base, *params.horizons})
     ]
     found: dict[int, Horizon] = {}

@@ -81,6 +81,20 @@ def history(values: FloatArray) -> History:
     return History(repeats, last, last + recency / 7)
 
 
+def aged(values: FloatArray, orders: FloatArray, days: int) -> FloatArray:
+    """The feature matrix `days` later, as far as the rhythm reads it, of customers who placed `orders` in between.
+
+    When in between is not known: orders are taken as evenly spread. Other features stay.
+    """
+    before, later = history(values), np.array(values)
+    repeats = before.x + orders
+    last = np.where(orders > 0, 7 * before.T + days * orders / (orders + 1), 7 * before.t_x)
+    later[:, _ORDER_DAYS] = repeats + 1
+    later[:, _GAP] = last / np.maximum(repeats, 1.0)
+    later[:, _RECENCY] = 7 * before.T + days - last
+    return later
+
+
 def _spending(values: FloatArray) -> tuple[FloatArray, FloatArray]:
     days = _between(values[:, _ORDER_DAYS], 0.0, MOST_DAYS)
     return days, _between(values[:, _REVENUE], -MOST_MONEY, MOST_MONEY) / np.maximum(days, 1.0)
