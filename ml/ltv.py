@@ -131,11 +131,14 @@ def losses(model: LtvModel, rows: pd.DataFrame) -> FloatArray:
 def _refit_split(rows: pd.DataFrame, split: Split) -> Split:
     """The scoring model learns from every labelled date and is calibrated on the newest, which was the test."""
     dates = sorted({day.date() for day in rows["as_of_date"]})
-    return Split(tuple(day for day in dates if day < split.test_date), split.test_date, split.test_date, split.horizon_days)
+    return Split(
+        tuple(day for day in dates if day < split.test_date), split.test_date, split.test_date, split.horizon_days
+    )
 
 
 def _facts(model: LtvModel) -> dict[str, Any]:
     return {
+        "horizons": list(model.horizons),
         "trees_grown": model.trees.tree_count,
         "shares": dict(zip(MEMBERS, model.shares, strict=True)),
         "rhythm": model.rhythm.to_dict(),

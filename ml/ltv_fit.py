@@ -74,7 +74,11 @@ def fit(rows: pd.DataFrame, split: Split, params: LtvParams) -> LtvModel:
 
 def revenue_of(rows: pd.DataFrame, days: int | None = None) -> FloatArray:
     """Net revenue per row in the base horizon, or within `days` (NaN where they have not passed)."""
-    name = f"net_revenue_in_{days}d" if days is not None and f"net_revenue_in_{days}d" in rows else "net_revenue_in_horizon"
+    name = (
+        f"net_revenue_in_{days}d"
+        if days is not None and f"net_revenue_in_{days}d" in rows
+        else "net_revenue_in_horizon"
+    )
     return pd.to_numeric(rows[name]).to_numpy(dtype=np.float64, na_value=np.nan)
 
 

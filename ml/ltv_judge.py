@@ -39,7 +39,10 @@ def judged_further(rows: pd.DataFrame, split: Split, params: LtvParams) -> list[
 
 
 def _judged(rows: pd.DataFrame, split: Split, params: LtvParams, days: int) -> dict[str, Any]:
-    found: dict[str, Any] = {"horizon_days": days, **dict.fromkeys(("judged_on", "rows", *SHOWN, "coverage", "total_covered"))}
+    found: dict[str, Any] = {
+        "horizon_days": days,
+        **dict.fromkeys(("judged_on", "rows", *SHOWN, "coverage", "total_covered")),
+    }
     name = f"net_revenue_in_{days}d"
     passed = rows[rows[name].notna()] if name in rows else rows.head(0)
     if passed.empty:

@@ -57,7 +57,9 @@ class LtvModel:
 
     def members(self, values: FloatArray) -> FloatArray:
         """What each of MEMBERS expects before it is weighed, (rows, 3)."""
-        return np.column_stack([money(self.trees.raw(values)), money(self.line.raw(values)), self.rhythm.revenue(values)])
+        return np.column_stack(
+            [money(self.trees.raw(values)), money(self.line.raw(values)), self.rhythm.revenue(values)]
+        )
 
     def within(self, days: int, base: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Expectation, lower and upper bound (80 %) within `days`, from the expectation over the base horizon."""

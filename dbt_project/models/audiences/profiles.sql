@@ -22,6 +22,9 @@ profiles as (
         ltv_scores.expected_net_revenue_90d,
         ltv_scores.lower_net_revenue_90d,
         ltv_scores.upper_net_revenue_90d,
+        ltv_scores.expected_net_revenue_365d,
+        ltv_scores.lower_net_revenue_365d,
+        ltv_scores.upper_net_revenue_365d,
         segments.segment_name,
         churn_scores.as_of_date as predicted_on
     from customers
