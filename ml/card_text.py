@@ -8,9 +8,11 @@ from ml.channel_model import CHANNEL_INPUTS
 from ml.model import ModelCard, ModelModule
 from ml.schema import FEATURES
 
+PAIRS: Final = {"interval": "Interval", "total_interval": "Total of the test customers, with its 80 % interval"}
 TABLES: Final = {
     "calibration_table": "Calibration",
     "decile_table": "Tenths of customers, highest prediction first",
+    "further_horizons": "Further horizons, on the newest date whose outcomes have passed, by a fit that ended before it",
     "groups": "Groups of the model that scores; `since` is the test date of the version that found a group first",
 }
 
@@ -59,8 +61,9 @@ def _tables(metrics: Mapping[str, Any]) -> list[str]:
     for name, title in TABLES.items():
         if rows := metrics.get(name):
             found.append(f"{title}:\n\n" + _table(list(rows[0]), [[_cell(*each) for each in r.items()] for r in rows]))
-    if interval := metrics.get("interval"):
-        found.append("Interval:\n\n" + _table(["", ""], [(name, _number(value)) for name, value in interval.items()]))
+    for name, title in PAIRS.items():
+        if pairs := metrics.get(name):
+            found.append(f"{title}:\n\n" + _table(["", ""], [(key, _number(value)) for key, value in pairs.items()]))
     if sizes := metrics.get("names_and_sizes"):
         found.append("Groups on the test date:\n\n" + _table(["segment", "customers"], sizes.items()))
     return found
