@@ -16,9 +16,10 @@ import numpy as np
 
 from ml import churn, ltv, segments
 from ml.card_text import card_text
-from ml.model import Artifact, Fitted, ModelCard, ModelError, ModelModule
+from ml.installed import with_installed
+from ml.model import Artifact, Fitted, ModelCard, ModelError
 
-MODULES: Final[dict[str, ModelModule]] = {module.MODEL: module for module in (churn, ltv, segments)}
+MODULES: Final = with_installed({module.MODEL: module for module in (churn, ltv, segments)})
 MANIFEST: Final = "manifest.json"
 CARD: Final = "card.json"
 CARD_TEXT: Final = "card.md"
