@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
-from ml.channel_model import CHANNEL_INPUTS
 from ml.model import ModelCard, ModelModule
 from ml.schema import FEATURES
 
@@ -26,7 +25,7 @@ def card_text(card: ModelCard, module: ModelModule) -> str:
             *_section("Data", [_data(card)]),
             *_section("Quality", [_quality(card), *_tables(card.metrics)]),
             *_section("Limits", [_bullets([*card.metrics.get("warnings", []), *module.LIMITS])]),
-            *_section("Features", [_features(card)]),
+            *_section("Features", [_features(card, module)]),
             *_section("Parameters", [_parameters(card)]),
             *_section("Make it again", [_again(card)]),
         ]
@@ -69,8 +68,9 @@ def _tables(metrics: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def _features(card: ModelCard) -> str:
-    known = {feature.name: feature for feature in (*FEATURES, *CHANNEL_INPUTS)}
+def _features(card: ModelCard, module: ModelModule) -> str:
+    """A module that reads other columns than those of customers says what they mean, as FEATURES."""
+    known = {feature.name: feature for feature in (*FEATURES, *getattr(module, "FEATURES", ()))}
     rows = [(f"`{name}`", known[name].unit, known[name].words.format(value="…")) for name in card.features]
     return _table(["feature", "unit", "in words"], rows)
 
