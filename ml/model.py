@@ -22,6 +22,11 @@ class ModelOptions:
     churn_horizon: int = 90
     ltv_horizons: tuple[int, ...] = (90, 365)
 
+    @property
+    def label_horizons(self) -> tuple[int, ...]:
+        """Days that labels look ahead, ascending: those of churn and of LTV, and a month for what is bought or used next."""
+        return tuple(sorted({30, self.churn_horizon, *self.ltv_horizons}))
+
 
 @dataclass(frozen=True)
 class Reads:

@@ -79,7 +79,10 @@ LABELS: Final[dict[str, str]] = {
     "has_churned": "BOOLEAN",
     "order_count_in_horizon": "BIGINT",
     "net_revenue_in_horizon": "FLOAT8",
+    "days_to_next_order": "FLOAT8",
 }
+OPEN_LABELS: Final = ("days_to_next_order",)
+"""Labels that have no value where nothing happened in the horizon."""
 FURTHER_LABEL: Final = re.compile(r"net_revenue_in_\d+d")
 """Labels of further horizons, null where they have not passed since the row's date (see `ml.model.Reads`)."""
 LABEL_NAMES: Final = tuple(name for name in LABELS if name not in KEYS)
@@ -140,7 +143,7 @@ def check_rows(frame: pd.DataFrame) -> None:
     _check_columns(frame, (*KEYS, *FEATURE_NAMES, *LABEL_NAMES, *further))
     _check_types(frame, (*FEATURE_NAMES, *LABEL_NAMES, *further))
     _check_keys(frame)
-    unlabelled = [name for name in LABEL_NAMES if frame[name].isna().any()]
+    unlabelled = [name for name in LABEL_NAMES if name not in OPEN_LABELS and frame[name].isna().any()]
     if unlabelled:
         raise FeatureError(f"Training rows have no value in {', '.join(unlabelled)}; train only on labelled rows.")
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ml import schema
+from orchestration.clock import STEPS_BACK, TRAINING_STEP_DAYS
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 HORIZON = 90
@@ -41,9 +42,11 @@ def labelled_rows(orders: pd.DataFrame, days: list[date], *, horizon: int = HORI
     return pd.concat(parts, ignore_index=True)
 
 
-def dates_back(test: date, first_order: date, *, step: int = 30, most: int = 5, horizon: int = HORIZON) -> list[date]:
-    """The test date and up to `most` dates before it whose labels end by it, each with 60 days of history."""
-    back = [test - timedelta(days=horizon + step * n) for n in range(most)]
+def dates_back(test: date, first_order: date, *, horizon: int = HORIZON) -> list[date]:
+    """The test date and the dates of the run clock before it whose labels end by it, each with 60 days of history."""
+    steps = [TRAINING_STEP_DAYS * count for count in STEPS_BACK]
+    newest = min(days for days in steps if days >= horizon)
+    back = [test - timedelta(days=days - newest) for days in steps if days - newest >= horizon]
     return sorted([test, *(day for day in back if day >= first_order + timedelta(days=60))])
 
 
@@ -96,11 +99,13 @@ def labels_at(orders: pd.DataFrame, day: date, horizon: int) -> pd.DataFrame:
     by = later.groupby("customer_id")
     frame = pd.DataFrame({"order_count_in_horizon": by.size(), "net_revenue_in_horizon": by.amount.sum()})
     frame = frame.reindex(known).fillna(0.0).rename_axis("customer_id").reset_index()
+    first = frame.customer_id.map(by.ordered_at.min())
     return frame.assign(
         customer_id=frame.customer_id.astype(int).astype(str),
         as_of_date=day,
         horizon_days=horizon,
         has_churned=frame.order_count_in_horizon == 0,
+        days_to_next_order=(first - cut) / pd.Timedelta(days=1),
     )[list(schema.LABELS)]
 
 

@@ -59,7 +59,7 @@ def assert_folds_leak_nothing(rows: pd.DataFrame, split: Split) -> None:
 
 
 def test_folds_keep_customers_apart_and_judge_on_later_dates(rows: pd.DataFrame, split: Split) -> None:
-    assert len(split.train_dates) == 4
+    assert len(split.train_dates) == 5
     assert_folds_leak_nothing(rows, split)
 
 

@@ -37,9 +37,9 @@ identifiers as (
 net as (
     select
         orders.*,
-        {{ days_between('orders.last_order_at', 'orders.as_of') }} as recency_days,
-        {{ days_between('orders.first_order_at', 'orders.as_of') }} as tenure_days,
-        {{ days_between('orders.first_order_at', 'orders.last_order_at') }} / nullif(orders.order_day_count - 1, 0) as mean_days_between_orders,
+        {{ whole_days_between('orders.last_order_at', 'orders.as_of') }} as recency_days,
+        {{ whole_days_between('orders.first_order_at', 'orders.as_of') }} as tenure_days,
+        {{ whole_days_between('orders.first_order_at', 'orders.last_order_at') }} / nullif(orders.order_day_count - 1, 0) as mean_days_between_orders,
         coalesce(refunds.refund_count, 0) as refund_count,
         coalesce(refunds.refund_amount, 0) as refund_amount,
         orders.order_amount - coalesce(refunds.refund_amount, 0) as net_revenue,
@@ -57,7 +57,7 @@ customer_features as (
         net.as_of_date,
         cast(net.recency_days as float8) as recency_days,
         cast(net.tenure_days as float8) as tenure_days,
-        cast({{ days_between('activity.last_event_at', 'net.as_of') }} as float8) as days_since_last_event,
+        cast({{ whole_days_between('activity.last_event_at', 'net.as_of') }} as float8) as days_since_last_event,
         net.order_count,
         net.order_day_count,
         net.order_count_30d,
