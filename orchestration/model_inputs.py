@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from datetime import date
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
 
 import pandas as pd
 
@@ -30,6 +30,17 @@ class ModelInputs(Protocol):
 
     def batches(self, connection: Connection) -> Iterator[Any]:
         """Today's rows without outcomes, in parts; no part where there is nobody. Raises ModelError where they are not the run's."""
+
+
+@runtime_checkable
+class CustomerRows(Protocol):
+    """A kind of input with one row per customer: only customers whose row changed are scored, and drift is measured.
+
+    The names in the INPUTS of a model of this kind are columns of `today`.
+    """
+
+    def today(self, connection: Connection) -> str:
+        """A query of today's rows with customer_id and as_of_date. Raises ModelError where they are not the run's."""
 
 
 class CustomerInputs:
@@ -60,15 +71,18 @@ class CustomerInputs:
 
     def batches(self, connection: Connection) -> Iterator[pd.DataFrame]:
         """Features of the run's own date."""
-        query = f"select * from features.customer_features where as_of_date = {RUN_DATE} order by customer_id"
-        features = read_frame(connection, query)
-        if features.empty and row_count(connection, "features.customer_features"):
+        return frames(connection, self.today(connection))
+
+    def today(self, connection: Connection) -> str:
+        """See CustomerRows."""
+        today = f"select * from features.customer_features where as_of_date = {RUN_DATE}"
+        if not row_count(connection, f"({today}) as today") and row_count(connection, "features.customer_features"):
             newest = scalar(connection, "select max(as_of_date) from features.customer_features")
             run_date = scalar(connection, f"select {RUN_DATE}")
             raise ModelError(
                 f"The features end on {newest}, the run looks back from {run_date}; build them, then score."
             )
-        yield features
+        return today
 
 
 INPUTS: Final[Mapping[str, ModelInputs]] = {"customers": CustomerInputs()}
@@ -83,6 +97,13 @@ def model_options(settings: Settings) -> ModelOptions:
         )
     horizons = tuple(sorted({90, 365, *map(int, parts)}))
     return ModelOptions(settings.seed, settings.churn_horizon_days, horizons)
+
+
+def frames(connection: Connection, query: str) -> Iterator[pd.DataFrame]:
+    """The rows of a query in frames of bounded size, none of them empty, in no particular order."""
+    for batch in connection.batches(query):
+        frame: pd.DataFrame = batch.to_pandas(date_as_object=False)
+        yield frame
 
 
 def read_frame(connection: Connection, query: str) -> pd.DataFrame:

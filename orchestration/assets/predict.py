@@ -9,9 +9,10 @@ from ml import MODELS, registry
 from ml.model import ModelError
 from ml.plots import model_plot
 from orchestration.model_checks import picture
-from orchestration.predicting import score, train, write_model_versions
+from orchestration.predicting import train, write_model_versions
 from orchestration.resources import Platform
 from orchestration.retrying import retried_when_transient
+from orchestration.scoring import score
 from orchestration.warehouse import scalar
 
 
@@ -81,8 +82,10 @@ def scores(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platfor
         for problem in done.problems:
             context.log.warning(f"{module.MODEL}: {problem}")
         metadata: dict[str, Any] = {"model_version": done.version or "no model yet"}
-        if done.scores is not None:
-            metadata["dagster/row_count"] = len(done.scores)
+        if done.rows is not None:
+            metadata["dagster/row_count"] = done.rows
+        if done.customers_scored is not None:
+            metadata["customers_scored"] = done.customers_scored
         if done.problems:
             served = f"{done.version} scored" if done.version else "the scores of the last run stay"
             metadata |= {"model_version": done.version or "none", "problem": f"{' '.join(done.problems)} So {served}."}

@@ -15,8 +15,9 @@ from ml import MODELS, churn, registry, schema
 from ml.model import Fitted
 from orchestration import duckdb_warehouse
 from orchestration.clock import BUILDS, CURRENT_RUN, DATES, FEATURE_DATES, mark_build_whole
-from orchestration.predicting import load, score, train
+from orchestration.predicting import load, train
 from orchestration.resources import Platform
+from orchestration.scoring import score
 from orchestration.settings import load_settings
 from orchestration.warehouse import Connection, create_table, scalar, write_table
 from tests.forked import PROCESSES

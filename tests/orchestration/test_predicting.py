@@ -190,7 +190,7 @@ def test_a_shop_without_enough_goes_through_with_a_sentence(
         train_at(platform, module)
     assert str(error.value).endswith(".")
     scored = score_at(platform)
-    assert {len(each.scores) for each in scored.values()} == {0}
+    assert {each.rows for each in scored.values()} == {0}
     for evaluate in model_checks.OF_EVERY_MODEL:
         assert check(platform, evaluate, module).passed
 
