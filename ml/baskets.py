@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -17,6 +18,8 @@ TextArray = npt.NDArray[np.object_]
 ONE_DAY: Final = np.timedelta64(86_400_000_000, "us")
 HALF_LIFE_DAYS: Final = 90.0
 VIEW_HALF_LIFE_DAYS: Final = 7.0
+VIEW_WEIGHT: Final = 0.3
+"""What a view weighs beside an order in a customer's interest; a cart weighs twice that."""
 VIEW_DAYS: Final = 30
 """How far back views and carts are read."""
 
@@ -94,8 +97,16 @@ class Pairs:
 
     def plus(self, other: "Pairs", weight: float) -> "Pairs":
         """These numbers plus `weight` times those of the other pairs."""
-        keys = np.union1d(self.keys, other.keys)
+        if not len(other.keys):
+            return self
+        keys = distinct(self.keys, other.keys)
         return Pairs(keys, self.at(keys) + weight * other.at(keys), self.width)
+
+
+def distinct(*keys: IntArray) -> IntArray:
+    """All keys, ascending, each once; sorting is several times faster here than np.unique, which hashes."""
+    every = np.sort(np.concatenate(keys))
+    return every[np.r_[True, every[1:] != every[:-1]]] if len(every) else every
 
 
 def pairs_of(matrix: sparse.csr_matrix) -> Pairs:
@@ -122,6 +133,11 @@ class Histories:
     carts: Pairs
     order_count: FloatArray
     days_since_order: FloatArray
+
+    @cached_property
+    def interest(self) -> Pairs:
+        """How much customers care for products: decayed orders, and views and carts for less."""
+        return self.decayed.plus(self.views, VIEW_WEIGHT).plus(self.carts, VIEW_WEIGHT)
 
 
 def histories(acts: Acts, products: TextArray, ids: Sequence[str] | None = None) -> Histories:

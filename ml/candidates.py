@@ -7,17 +7,19 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from ml.baskets import Histories, IntArray, Pairs, pairs_of
-from ml.retrieval import Shop, best, interest, pairs_from, places
+from ml.baskets import Histories, IntArray, Pairs, distinct, pairs_of
+from ml.retrieval import Shop, best, pairs_from, places
 from ml.schema import Feature, FloatArray
 
 OWN: Final = 100
-POPULAR: Final = 60
-NEIGHBOURING: Final = 60
-LATENT: Final = 50
+POPULAR: Final = 40
+NEIGHBOURING: Final = 40
+LATENT: Final = 40
 IN_CATEGORY: Final = 20
 JUST_BOUGHT_DAYS: Final = 14
-"""A product bought once, this short ago, is not offered again, unless the catalogue calls it repeatable."""
+"""A product bought once, this short ago, is not offered again, unless it is repeatable."""
+REPEATABLE_SHARE: Final = 0.1
+"""Where the catalogue does not say it, a product is repeatable when this share of its buyers ordered it again."""
 
 FEATURES: Final = (
     Feature("own_order_count", "FLOAT8", "orders", "ordered {value} times", "ordered once"),
@@ -92,7 +94,7 @@ def candidates(shop: Shop, of: Histories, *, in_stock_only: bool = False) -> Can
     once and short ago, bought once at any time where the catalogue says that it is bought once.
     """
     count = len(of.ids)
-    cares = interest(of)
+    cares = of.interest
     matrix = cares.matrix(count)
     together, shared = pairs_of(matrix @ shop.together), pairs_of(matrix @ shop.shared_buyers)
     factors = shop.customer_factors(of)
@@ -104,7 +106,7 @@ def candidates(shop: Shop, of: Histories, *, in_stock_only: bool = False) -> Can
         _popular(shop, count),
         _popular_in_category(shop, cares, count),
     ]
-    keys = np.unique(np.concatenate(sources))
+    keys = distinct(*sources)
     keys = keys[_may_be_offered(shop, of, keys, in_stock_only=in_stock_only)]
     values = np.column_stack(list(_columns(shop, of, keys, together, shared, factors)))
     return Candidates(of, shop, keys, values)
@@ -126,7 +128,7 @@ def _columns(
     yield of.views.at(keys)
     yield of.carts.at(keys)
     goes = together.at(keys)
-    weight = np.bincount(interest(of).rows, weights=interest(of).values, minlength=count)
+    weight = np.bincount(of.interest.rows, weights=of.interest.values, minlength=count)
     yield goes
     yield goes / np.maximum(weight[rows], 1e-6)
     yield _place(keys, goes, shop.width, count)
@@ -203,7 +205,7 @@ def _category_share(shop: Shop, of: Histories, keys: IntArray) -> FloatArray:
     if (category < 0).all():
         return np.zeros(len(keys))
     width = int(shop.categories.max()) + 1
-    by_category = _by_category(shop, interest(of), width)
+    by_category = _by_category(shop, of.interest, width)
     total = np.bincount(by_category.rows, weights=by_category.values, minlength=len(of.ids))
     share = by_category.at(rows * width + np.maximum(category, 0)) / np.maximum(total[rows], 1e-9)
     return np.where(category < 0, 0.0, share)
@@ -212,8 +214,9 @@ def _category_share(shop: Shop, of: Histories, keys: IntArray) -> FloatArray:
 def _may_be_offered(shop: Shop, of: Histories, keys: IntArray, *, in_stock_only: bool) -> npt.NDArray[np.bool_]:
     columns = keys % shop.width
     said = shop.products["is_repeatable"].map({True: 1.0, False: 0.0}).to_numpy(dtype=np.float64, na_value=np.nan)[columns]
+    is_repeatable = np.where(np.isnan(said), shop.repeat_share[columns] >= REPEATABLE_SHARE, said == 1)
     once, last = of.orders.at(keys) == 1, of.last_days.at(keys, otherwise=np.inf)
-    allowed = ~(once & (last < JUST_BOUGHT_DAYS) & ~(said == 1)) & ~(once & (said == 0))
+    allowed = ~(once & ~is_repeatable & ((last < JUST_BOUGHT_DAYS) | (said == 0)))
     if in_stock_only:
         stock = shop.products["stock"].to_numpy(dtype=np.float64, na_value=np.nan)[columns]
         allowed &= ~(stock <= 0)

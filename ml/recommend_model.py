@@ -1,7 +1,7 @@
 """The recommender that is kept: a ranker of candidates per list, or the plain rule that was better than it."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, Final
 
@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ml.baskets import Pairs
-from ml.candidates import INPUTS, Candidates
+from ml.candidates import Candidates
+from ml.retrieval import RetrievalParams
 from ml.schema import FloatArray
 
 LISTS: Final = ("all", "new")
@@ -52,6 +53,7 @@ class RecommendModel:
 
     rankers: dict[str, Ranker]
     chosen: dict[str, str]
+    retrieval: RetrievalParams
 
     def order(self, found: Candidates, name: str) -> Pairs:
         """The candidates of a list with the score that orders it."""
@@ -59,14 +61,19 @@ class RecommendModel:
 
     def to_files(self) -> dict[str, bytes]:
         """JSON, and LightGBM's text per list."""
-        chosen = json.dumps({"chosen": self.chosen, "inputs": list(INPUTS)}, sort_keys=True).encode()
-        return {"model.json": chosen} | {f"{name}.txt": self.rankers[name].text.encode() for name in LISTS}
+        stored = {"chosen": self.chosen, "retrieval": asdict(self.retrieval)}
+        return {"model.json": json.dumps(stored, sort_keys=True).encode()} | {f"{name}.txt": self.rankers[name].text.encode() for name in LISTS}
 
 
 def from_files(files: dict[str, bytes]) -> RecommendModel:
     """The inverse of `RecommendModel.to_files`."""
     stored: dict[str, Any] = json.loads(files["model.json"])
-    return RecommendModel({name: Ranker(files[f"{name}.txt"].decode()) for name in LISTS}, dict(stored["chosen"]))
+    rankers = {name: Ranker(files[f"{name}.txt"].decode()) for name in LISTS}
+    return RecommendModel(rankers, dict(stored["chosen"]), RetrievalParams(**stored["retrieval"]))
+
+
+LOOKED_AT: Final = {"in_cart": 2.0, "viewed": 1.0, "bought_together": 1.0}
+"""What orders the lists of customers without an order: what they put into the cart and looked at, and what goes with it."""
 
 
 def of_list(found: Candidates, name: str) -> npt.NDArray[np.bool_]:
@@ -85,4 +92,7 @@ def scored(found: Candidates, name: str, how: str, ranker: Ranker | None = None)
     else:
         first, second = (kept.column(column) for column in RULES[how])
         known = first + 1e-6 * second / (1.0 + second.max(initial=0.0))
-    return Pairs(kept.keys, known, kept.shop.width)
+    is_stranger = kept.column("order_count") == 0
+    cares = sum(weight * kept.column(column) for column, weight in LOOKED_AT.items())
+    popular = 1e-3 * kept.column("buyers_30d") / (1.0 + kept.column("buyers_30d").max(initial=0.0))
+    return Pairs(kept.keys, np.where(is_stranger, cares + popular, known), kept.shop.width)

@@ -1,6 +1,6 @@
 """What a shop's purchases say of its products at a date: popularity, what is bought together, latent factors."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
@@ -20,8 +20,6 @@ NEIGHBOURS: Final = 50
 # A product that was bought a handful of times goes with nothing for sure: added to the product of both norms.
 SHRINKAGE: Final = 5.0
 LARGEST_BASKET: Final = 500
-VIEW_WEIGHT: Final = 0.3
-"""What a view weighs beside an order in a customer's interest; a cart weighs twice that."""
 
 
 @dataclass(frozen=True)
@@ -79,11 +77,11 @@ class Shop:
 
     @cached_property
     def repeat_share(self) -> FloatArray:
-        """Share of a product's buyers who ordered it more than once, shrunk towards a fifth."""
+        """Share of a product's buyers who ordered it more than once, shrunk towards a twentieth."""
         orders = self.sample.orders
         buyers = np.bincount(orders.columns, minlength=self.width)
         again = np.bincount(orders.columns, weights=orders.values > 1, minlength=self.width)
-        return np.asarray((again + 1) / (buyers + 5))
+        return np.asarray((again + 0.5) / (buyers + 10))
 
     @cached_property
     def categories(self) -> IntArray:
@@ -117,7 +115,7 @@ class Shop:
             random_state=wanted.seed,
         )
         with threadpool_limits(1):
-            model.fit(_confidences(interest(self.sample), len(self.sample.ids)), show_progress=False)
+            model.fit(_confidences(self.sample.interest, len(self.sample.ids)), show_progress=False)
         return model
 
     @property
@@ -127,7 +125,7 @@ class Shop:
 
     def customer_factors(self, of: Histories) -> npt.NDArray[np.float32]:
         """(customers, factors) for customers of the sample or not: one step of the same least squares."""
-        confidences = _confidences(interest(of), len(of.ids))
+        confidences = _confidences(of.interest, len(of.ids))
         with threadpool_limits(1):
             found = self._als.recalculate_user(np.arange(len(of.ids)), confidences)
         return np.asarray(found, dtype=np.float32)
@@ -143,9 +141,20 @@ class Shop:
         return np.asarray(found, dtype=np.int64)
 
 
-def interest(of: Histories) -> Pairs:
-    """How much customers care for products: decayed orders, and views and carts for less."""
-    return of.decayed.plus(of.views, VIEW_WEIGHT).plus(of.carts, VIEW_WEIGHT)
+@dataclass
+class ShopActs:
+    """The acts of a sample of `share` of the customers at a date, with the catalogue: what a `Shop` is made of, once per params."""
+
+    acts: Acts
+    products: pd.DataFrame
+    share: float = 1.0
+    made: dict[RetrievalParams, Shop] = field(default_factory=dict, repr=False)
+
+    def shop(self, params: RetrievalParams) -> Shop:
+        """The shop by these params; kept for the next batch of customers."""
+        if params not in self.made:
+            self.made[params] = Shop(self.acts, self.products, params, share=self.share)
+        return self.made[params]
 
 
 def binary(rows: IntArray, columns: IntArray, width: int) -> sparse.csr_matrix:
@@ -184,9 +193,16 @@ def places(pairs: Pairs, rows: int) -> IntArray:
 
 
 def best(pairs: Pairs, rows: int, most: int) -> Pairs:
-    """The `most` largest numbers of each customer."""
-    kept = places(pairs, rows) < most
-    return Pairs(pairs.keys[kept], pairs.values[kept], pairs.width)
+    """The `most` largest numbers of each customer, of equal ones by column."""
+    starts = np.searchsorted(pairs.keys, np.arange(rows + 1, dtype=np.int64) * pairs.width)
+    long = np.flatnonzero(np.diff(starts) > most)
+    may_be = np.ones(len(pairs.keys), dtype=bool)
+    for start, end in zip(starts[long].tolist(), starts[long + 1].tolist(), strict=True):
+        values = pairs.values[start:end]
+        may_be[start:end] = values >= np.partition(values, -most)[-most]
+    few = Pairs(pairs.keys[may_be], pairs.values[may_be], pairs.width)
+    kept = places(few, rows) < most
+    return Pairs(few.keys[kept], few.values[kept], few.width)
 
 
 def _confidences(pairs: Pairs, rows: int) -> sparse.csr_matrix:
