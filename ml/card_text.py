@@ -7,7 +7,11 @@ from typing import Any, Final
 from ml.model import ModelCard, ModelModule
 from ml.schema import FEATURES
 
-TABLES: Final = {"calibration_table": "Calibration", "decile_table": "Tenths of customers, highest prediction first"}
+TABLES: Final = {
+    "calibration_table": "Calibration",
+    "decile_table": "Tenths of customers, highest prediction first",
+    "groups": "Groups of the model that scores; `since` is the test date of the version that found a group first",
+}
 
 
 def card_text(card: ModelCard, module: ModelModule) -> str:
@@ -53,9 +57,7 @@ def _tables(metrics: Mapping[str, Any]) -> list[str]:
     found = []
     for name, title in TABLES.items():
         if rows := metrics.get(name):
-            found.append(
-                f"{title}:\n\n" + _table(list(rows[0]), [[_number(value) for value in r.values()] for r in rows])
-            )
+            found.append(f"{title}:\n\n" + _table(list(rows[0]), [[_cell(*each) for each in r.items()] for r in rows]))
     if interval := metrics.get("interval"):
         found.append("Interval:\n\n" + _table(["", ""], [(name, _number(value)) for name, value in interval.items()]))
     if sizes := metrics.get("names_and_sizes"):
@@ -89,6 +91,10 @@ def _bullets(sentences: Iterable[str]) -> str:
 def _table(columns: Sequence[str], rows: Iterable[Iterable[Any]]) -> str:
     lines = ["| " + " | ".join(str(cell) for cell in row) + " |" for row in [columns, ["---"] * len(columns), *rows]]
     return "\n".join(lines)
+
+
+def _cell(name: str, value: Any) -> str:
+    return str(value) if name == "id" or isinstance(value, str) else _number(value)
 
 
 def _number(value: Any) -> str:

@@ -62,13 +62,13 @@ def params(options: ModelOptions) -> ChurnParams:
 def train(
     rows: pd.DataFrame, split: Split, params: ChurnParams, *, champion: ChurnModel | None = None
 ) -> Trained[ChurnModel]:
-    """Train on the dates before the test, judge on the test date beside baselines, refit with all labelled dates.
+    """Train on the dates before the test, judge on the test date beside baselines, refit on all labelled dates.
 
     `rows` are features with labels, one per (customer_id, as_of_date). The metrics belong to the judged model; the
-    model given back is the same recipe one date later. Raises ModelError where the rows cannot teach anything.
+    model given back is the same recipe on all rows. Raises ModelError where the rows cannot teach anything.
     """
     schema.check_rows(rows)
-    rows = schema.ordered(rows_on(rows, *split.dates_before_test, split.test_date))
+    rows = schema.ordered(rows_on(rows, *split.labelled_dates))
     before, test = rows_on(rows, *split.dates_before_test), rows_on(rows, split.test_date)
     judged = _fit(before, split, params)
     churned = _churned(test)

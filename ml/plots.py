@@ -20,12 +20,12 @@ def calibration_plot(calibration_table: Sequence[dict[str, float]], *, title: st
     seen = [row["observed_rate"] for row in calibration_table]
     upper.plot([0, 1], [0, 1], color=OTHER_COLOUR, linestyle="--", label="perfect")
     upper.plot(said, seen, color=MODEL_COLOUR, marker="o", label="model")
-    upper.set(title=title, ylabel="churned (share of customers)", ylim=(0, 1))
+    upper.set(title=title, ylabel="observed (share of customers)", ylim=(0, 1))
     upper.legend(loc="upper left", frameon=False)
     middles = [(row["from"] + row["to"]) / 2 for row in calibration_table]
     bars = lower.bar(middles, [row["rows"] for row in calibration_table], width=0.09, color=MODEL_COLOUR)
     lower.bar_label(bars, fmt="{:,.0f}", fontsize=8)
-    lower.set(xlabel="predicted probability of churn", ylabel="customers", xlim=(0, 1))
+    lower.set(xlabel="predicted probability", ylabel="customers", xlim=(0, 1))
     lower.margins(y=0.25)
     return _png(figure, upper, lower)
 

@@ -15,6 +15,10 @@ from orchestration.warehouse import Connection, row_count, scalar
 
 RUN_DATE: Final = "(select max(as_of_date) from control.feature_dates)"
 
+MOST_TRAINING_ROWS: Final = 600_000
+"""Rows that training reads at most, so that its memory is bounded (about 2 GB)."""
+_OF_TRAINING: Final = "as_of_date in (select as_of_date from control.feature_dates where is_training_date)"
+
 
 class ModelInputs(Protocol):
     """One kind of input. What `training` gives and what `batches` gives are the model's own business."""
@@ -43,23 +47,52 @@ class CustomerRows(Protocol):
         """A query of today's rows with customer_id and as_of_date. Raises ModelError where they are not the run's."""
 
 
+@runtime_checkable
+class KnowsWhoIsScored(Protocol):
+    """A kind of input that can say who has scores; for CustomerRows that is everybody in `today`."""
+
+    def scored(self, connection: Connection) -> str:
+        """A query of keys, columns that the table of scores has too: each has one score or more, and nobody else. Raises ModelError."""
+
+
+@runtime_checkable
+class Sampled(Protocol):
+    """A kind of input that trains on a sample where there is very much."""
+
+    def sample(self, connection: Connection) -> str | None:
+        """What was left out of training and how, for the card; None where nothing was."""
+
+
 class CustomerInputs:
     """Rows of features.customer_features, with those of features.customer_labels for training."""
 
     def training(self, connection: Connection, reads: Reads) -> pd.DataFrame:
-        """One row per (customer_id, as_of_date) with features and the labels of `reads`; of training dates, not of snapshots."""
-        features = read_frame(
-            connection,
-            "select * from features.customer_features where as_of_date in "
-            "(select as_of_date from control.feature_dates where is_training_date) order by customer_id, as_of_date",
+        """One row per (customer_id, as_of_date) with features and the labels of `reads`; of training dates, not of snapshots.
+
+        At most about MOST_TRAINING_ROWS: of larger shops a sample of customers, with all their dates.
+        """
+        some = _sampled(_sample_share(connection))
+        query = (
+            f"select * from features.customer_features where {_OF_TRAINING} and {some} order by customer_id, as_of_date"
         )
+        features = read_frame(connection, query)
         first, *further = reads.horizons
-        rows = schema.training_rows(features, _labels(connection, first))
+        rows = schema.training_rows(features, _labels(connection, first, some))
         for horizon in further:
             value = {"net_revenue_in_horizon": f"net_revenue_in_{horizon}d"}
-            labels = _labels(connection, horizon)[[*schema.KEYS, *value]].rename(columns=value)
+            labels = _labels(connection, horizon, some)[[*schema.KEYS, *value]].rename(columns=value)
             rows = rows.merge(schema.keyed(labels), on=list(schema.KEYS), how="left", validate="one_to_one")
         return rows
+
+    def sample(self, connection: Connection) -> str | None:
+        """See Sampled."""
+        share = _sample_share(connection)
+        if share is None:
+            return None
+        return (
+            f"{share:.2%} of customers, chosen by the hash of their id, with all their dates: "
+            f"more than {MOST_TRAINING_ROWS:,} rows are not read"
+        )
 
     def split(self, data: pd.DataFrame, reads: Reads) -> Split:
         """By the labels of the first horizon."""
@@ -112,6 +145,17 @@ def read_frame(connection: Connection, query: str) -> pd.DataFrame:
     return frame
 
 
-def _labels(connection: Connection, horizon: int) -> pd.DataFrame:
-    query = "select * from features.customer_labels where horizon_days = {} order by customer_id, as_of_date"
-    return read_frame(connection, query.format(horizon))
+def _labels(connection: Connection, horizon: int, some: str) -> pd.DataFrame:
+    query = "select * from features.customer_labels where horizon_days = {} and {} order by customer_id, as_of_date"
+    return read_frame(connection, query.format(horizon, some))
+
+
+def _sample_share(connection: Connection) -> float | None:
+    """The share of customers that training reads; None for all of them."""
+    rows = int(scalar(connection, f"select count(*) from features.customer_features where {_OF_TRAINING}"))
+    return MOST_TRAINING_ROWS / rows if rows > MOST_TRAINING_ROWS else None
+
+
+def _sampled(share: float | None) -> str:
+    """SQL that holds for that share of customers: the same ones at every date and on every warehouse."""
+    return "1 = 1" if share is None else f"substr(md5(customer_id), 1, 8) < '{int(share * 16**8):08x}'"

@@ -1,5 +1,6 @@
 """Between features and scores: train the models on labelled rows and let the gate judge them."""
 
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pyarrow as pa
 from ml import gate, registry, schema
 from ml.model import Fitted, ModelError, ModelModule
 from orchestration.failpoints import OnStep, failpoints
-from orchestration.model_inputs import INPUTS, model_options
+from orchestration.model_inputs import INPUTS, Sampled, model_options
 from orchestration.model_registry import ModelRegistry
 from orchestration.settings import Settings
 from orchestration.state import State, utc_now
@@ -46,6 +47,8 @@ def train(
         module.params(options),
         champion=_scoring_model(models, module.MODEL, settings.models),
     )
+    if isinstance(inputs, Sampled) and (sample := inputs.sample(connection)):
+        trained = replace(trained, card=replace(trained.card, parameters={**trained.card.parameters, "sample": sample}))
     on_step("trained")
     registry.clear_unfinished(settings.models)
     saved = registry.save(trained, settings.models, on_step=on_step)

@@ -17,6 +17,7 @@ from ml.model import Fitted, ModelError, ModelModule, ModelOptions
 from orchestration.failpoints import OnStep, failpoints
 from orchestration.model_inputs import INPUTS, CustomerRows, ModelInputs, frames, model_options
 from orchestration.predicting import load, write_model_versions
+from orchestration.segment_history import settle_segments
 from orchestration.settings import Settings
 from orchestration.state import State
 from orchestration.warehouse import Connection, create_table, row_count, scalar
@@ -47,7 +48,12 @@ class AfterScoring(Protocol):
     def __call__(self, connection: Connection, scored: Scored) -> None: ...
 
 
-AFTER_SCORING: Final[dict[str, AfterScoring]] = {}
+def _settle_segments(connection: Connection, scored: Scored) -> None:
+    if scored.version is not None:
+        settle_segments(connection, scored.version)
+
+
+AFTER_SCORING: Final[dict[str, AfterScoring]] = {"segments": _settle_segments}
 """By model: histories, totals and other tables that are made from its table once that holds the new scores."""
 
 

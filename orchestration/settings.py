@@ -59,6 +59,7 @@ class Settings(BaseSettings):
     seed: int = 7
     churn_horizon_days: int = Field(default=90, ge=7, le=730)
     ltv_horizons_days: str = "90,365"
+    publish_features: bool | None = None
     hourly_cron: str = "0 * * * *"
     daily_cron: str = "30 4 * * *"
     weekly_cron: str = "30 3 * * 0"

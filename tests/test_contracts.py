@@ -80,7 +80,7 @@ def test_ml_reads_the_features_and_labels_that_dbt_builds(manifest: dict[str, An
     assert list(model_columns(manifest, "features", "customer_labels")) == list(ml_schema.LABELS)
 
 
-@pytest.mark.parametrize("table", ["churn_scores", "ltv_scores", "segments", "model_versions"])
+@pytest.mark.parametrize("table", sorted(ml_schema.PREDICTIONS))
 def test_profiles_read_the_columns_that_scoring_writes(manifest: dict[str, Any], table: str) -> None:
     written = {name: type_.lower() for name, type_ in ml_schema.PREDICTIONS[table].items()}
     assert source_columns(manifest, "predictions", table) == written

@@ -10,6 +10,7 @@ from orchestration.clock import mark_build_whole
 from orchestration.confirming import confirm_unchanged
 from orchestration.consent_sweep import sweep_before_whole
 from orchestration.holdout_assignments import assign_holdouts
+from orchestration.published_features import note_published_features
 from orchestration.publishing import PROFILES, online_store, publish, register_changes
 from orchestration.resources import Platform
 from orchestration.retrying import retried_when_transient
@@ -47,6 +48,7 @@ def audience_versions(context: dg.AssetExecutionContext, platform: dg.ResourcePa
     with platform.warehouse.writer() as connection:
         sweep_before_whole(platform, connection)
         assign_holdouts(connection, platform.state)
+        note_published_features(connection, platform.settings, platform.state)
         copy_syncs(connection, platform)
         mark_build_whole(connection, context.run.run_id)
     registered = register_changes(platform.warehouse, platform.state)

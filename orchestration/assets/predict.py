@@ -13,6 +13,7 @@ from orchestration.predicting import train, write_model_versions
 from orchestration.resources import Platform
 from orchestration.retrying import retried_when_transient
 from orchestration.scoring import score
+from orchestration.segment_history import newest_transitions, transition_table
 from orchestration.warehouse import scalar
 
 
@@ -60,6 +61,12 @@ def _shown(model: str, card: dict[str, Any], platform: Platform) -> dict[str, dg
     return shown | ({f"{model}_plot": picture(plot, f"{model} on the test date")} if plot else {})
 
 
+SEGMENT_TABLES = {
+    "segment_history": "One row per customer and stay in a segment, with its first and last day.",
+    "segment_transitions": "How many customers moved from which segment to which, by date of the scores.",
+}
+
+
 @dg.multi_asset(
     specs=[
         dg.AssetSpec(
@@ -70,6 +77,15 @@ def _shown(model: str, card: dict[str, Any], platform: Platform) -> dict[str, dg
             kinds={"lightgbm" if module.TABLE != "segments" else "scikitlearn"},
         )
         for module in MODELS
+    ]
+    + [
+        dg.AssetSpec(
+            ["predictions", table],
+            group_name="predict",
+            description=description,
+            deps=[["predictions", "model_versions"], ["features", "customer_features"]],
+        )
+        for table, description in SEGMENT_TABLES.items()
     ],
 )
 @retried_when_transient
@@ -77,6 +93,7 @@ def scores(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platfor
     """Score today's customers with the champion of every model; where none can, the scores of the last run stay."""
     with platform.warehouse.writer() as connection:
         scored = score(connection, settings=platform.settings, state=platform.state)
+        transitions = newest_transitions(connection)
     for module in MODELS:
         done = scored[module.MODEL]
         for problem in done.problems:
@@ -90,3 +107,9 @@ def scores(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platfor
             served = f"{done.version} scored" if done.version else "the scores of the last run stay"
             metadata |= {"model_version": done.version or "none", "problem": f"{' '.join(done.problems)} So {served}."}
         yield dg.MaterializeResult(asset_key=["predictions", module.TABLE], metadata=metadata)
+    yield dg.MaterializeResult(asset_key=["predictions", "segment_history"])
+    shown = transition_table(transitions)
+    yield dg.MaterializeResult(
+        asset_key=["predictions", "segment_transitions"],
+        metadata={"transitions": dg.MetadataValue.md(shown)} if shown else {},
+    )

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from ml import MODELS, churn, ltv, segments
 from ml.model import ModelError, Reads
-from orchestration import model_checks
+from orchestration import model_checks, model_inputs
 from orchestration.cli import app, is_mistake
 from orchestration.model_inputs import CustomerInputs
 from orchestration.resources import Platform
@@ -73,6 +73,23 @@ def test_models_do_not_learn_from_snapshots_that_were_asked_for(platform: Platfo
             dates[0],
             *dates[2:],
         ]
+
+
+def test_of_a_large_shop_the_same_customers_are_learnt_from_at_every_date_and_the_card_says_so(
+    platform: Platform, rows: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "sample" not in json.loads(train_at(platform)["parameters"])
+    monkeypatch.setattr(model_inputs, "MOST_TRAINING_ROWS", len(rows) // 2)
+    with platform.warehouse.writer() as connection:
+        learnt_from = CustomerInputs().training(connection, Reads("customers", (90,)))
+        again = CustomerInputs().training(connection, Reads("customers", (90,)))
+    pd.testing.assert_frame_equal(learnt_from, again)
+    assert 0.4 < len(learnt_from) / len(rows) < 0.6
+    of_these = rows[rows["customer_id"].isin(learnt_from["customer_id"])]
+    assert len(of_these) == len(learnt_from), "all dates of a customer, or none"
+    card = train_at(platform)
+    assert card["train_rows"] + card["test_rows"] == len(learnt_from)
+    assert json.loads(card["parameters"])["sample"].startswith("49.96% of customers, chosen by the hash")
 
 
 def decision_of(card: dict[str, Any]) -> dict[str, Any]:
@@ -296,12 +313,14 @@ def test_an_old_champion_and_a_training_that_stopped_are_found(
 def test_calibration_is_shown_with_its_picture_and_a_bad_one_fails(
     platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found: Any = model_checks.churn_probabilities_are_calibrated(platform)
+    found = check(platform, model_checks.it_is_calibrated)
     assert found.passed
     assert found.metadata["plot"].value.startswith("![")
     monkeypatch.setattr(model_checks, "MAXIMUM_CALIBRATION_ERROR", 0.0)
-    worse: Any = model_checks.churn_probabilities_are_calibrated(platform)
-    assert not worse.passed
+    assert not check(platform, model_checks.it_is_calibrated).passed
+    assert check(platform, model_checks.it_is_calibrated, ltv).passed
+    monkeypatch.setattr(model_checks, "COVERAGE", (0.99, 1.0))
+    assert not check(platform, model_checks.it_is_calibrated, ltv).passed
 
 
 # ---- weft model ----------------------------------------------------------------------------------------------------------
@@ -348,7 +367,7 @@ def test_people_look_at_compare_promote_and_roll_back(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("show", "nobody"), "There is no model 'nobody'; there are churn, ltv, segments."),
+        (("show", "nobody"), "There is no model 'nobody'; there are churn, ltv, "),
         (("show", "churn", "abc"), "There is no churn model in version abc"),
         (("compare", "churn", "abc"), "There is no churn model in version abc"),
         (("promote", "churn", "abc", "--reason", "why not"), "There is no churn model in version abc"),
