@@ -201,8 +201,11 @@ def _coded(frame: pd.DataFrame, customers: TextArray, products: TextArray, time:
     rows = pd.Index(customers).get_indexer(frame["customer_id"]).astype(np.int64)
     columns = pd.Index(products).get_indexer(frame["product_id"]).astype(np.int64)
     places = np.flatnonzero((rows >= 0) & (columns >= 0))
-    days = days_before(frame[time], day)[places]
-    return _Coded(places, rows[places], rows[places] * len(products) + columns[places], days)
+    keys, days = rows[places] * len(products) + columns[places], days_before(frame[time], day)[places]
+    # sums are made in one order, whatever the order of the frame
+    order = np.lexsort((days, keys))
+    places = places[order]
+    return _Coded(places, rows[places], keys[order], days[order])
 
 
 def days_before(instants: pd.Series, day: date) -> FloatArray:

@@ -23,7 +23,7 @@ def card_text(card: ModelCard, module: ModelModule) -> str:
             *_section("Data", [_data(card)]),
             *_section("Quality", [_quality(card), *_tables(card.metrics)]),
             *_section("Limits", [_bullets([*card.metrics.get("warnings", []), *module.LIMITS])]),
-            *_section("Features", [_features(card)]),
+            *_section("Features", [_features(card, module)]),
             *_section("Parameters", [_parameters(card)]),
             *_section("Make it again", [_again(card)]),
         ]
@@ -65,8 +65,8 @@ def _tables(metrics: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def _features(card: ModelCard) -> str:
-    known = {feature.name: feature for feature in FEATURES}
+def _features(card: ModelCard, module: ModelModule) -> str:
+    known = {feature.name: feature for feature in (*FEATURES, *getattr(module, "FEATURES", ()))}
     rows = [(f"`{name}`", known[name].unit, known[name].words.format(value="…")) for name in card.features]
     return _table(["feature", "unit", "in words"], rows)
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from ml.baskets import Baskets, IntArray, histories
+from ml.candidates import FEATURES as FEATURES
 from ml.candidates import INPUTS as INPUTS
 from ml.candidates import Candidates, candidates
 from ml.drift import histograms
@@ -53,12 +54,12 @@ class RecommendParams:
     retrieval: RetrievalParams
     most_dates: int = 3
     most_customers: int = MOST_CUSTOMERS
-    trees: int = 100
+    trees: int = 60
     ranker: dict[str, Any] = field(
         default_factory=lambda: {
             "objective": "lambdarank",
             "lambdarank_truncation_level": 20,
-            "learning_rate": 0.1,
+            "learning_rate": 0.15,
             "num_leaves": 15,
             "feature_fraction": 0.6,
             "bagging_fraction": 0.8,

@@ -9,6 +9,7 @@ import pandas as pd
 from ml import schema, splits
 from ml.model import ModelError, ModelOptions, Reads
 from ml.splits import Split
+from orchestration.basket_inputs import BasketInputs
 from orchestration.errors import WeftError
 from orchestration.settings import Settings
 from orchestration.warehouse import Connection, row_count, scalar
@@ -118,7 +119,7 @@ class CustomerInputs:
         return today
 
 
-INPUTS: Final[Mapping[str, ModelInputs]] = {"customers": CustomerInputs()}
+INPUTS: Final[Mapping[str, ModelInputs]] = {"baskets": BasketInputs(), "customers": CustomerInputs()}
 
 
 def model_options(settings: Settings) -> ModelOptions:

@@ -61,6 +61,10 @@ def _shown(model: str, card: dict[str, Any], platform: Platform) -> dict[str, dg
     return shown | ({f"{model}_plot": picture(plot, f"{model} on the test date")} if plot else {})
 
 
+PRODUCT_TABLES = {
+    "popular_products": "One row per product in stock that sold lately, the most popular first.",
+    "similar_products": "Up to 10 rows per product: what is ordered together with it most.",
+}
 SEGMENT_TABLES = {
     "segment_history": "One row per customer and stay in a segment, with its first and last day.",
     "segment_transitions": "How many customers moved from which segment to which, by date of the scores.",
@@ -85,7 +89,7 @@ SEGMENT_TABLES = {
             description=description,
             deps=[["predictions", "model_versions"], ["features", "customer_features"]],
         )
-        for table, description in SEGMENT_TABLES.items()
+        for table, description in (PRODUCT_TABLES | SEGMENT_TABLES).items()
     ],
 )
 @retried_when_transient
@@ -107,6 +111,8 @@ def scores(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platfor
             served = f"{done.version} scored" if done.version else "the scores of the last run stay"
             metadata |= {"model_version": done.version or "none", "problem": f"{' '.join(done.problems)} So {served}."}
         yield dg.MaterializeResult(asset_key=["predictions", module.TABLE], metadata=metadata)
+    for table in PRODUCT_TABLES:
+        yield dg.MaterializeResult(asset_key=["predictions", table])
     yield dg.MaterializeResult(asset_key=["predictions", "segment_history"])
     shown = transition_table(transitions)
     yield dg.MaterializeResult(

@@ -11,6 +11,21 @@ ltv_scores as (
     select * from {{ source('predictions', 'ltv_scores') }}
 ),
 
+recommendations as (
+    select
+        customer_id,
+        string_agg(product_id, ',' order by rank) as product_ids
+    from {{ source('predictions', 'recommendations') }}
+    where list = 'new'
+    group by customer_id
+),
+
+popular as (
+    select string_agg(product_id, ',' order by rank) as product_ids
+    from {{ source('predictions', 'popular_products') }}
+    where rank <= 10
+),
+
 segments as (
     select * from {{ source('predictions', 'segments') }}
 ),
@@ -22,11 +37,14 @@ profiles as (
         ltv_scores.expected_net_revenue_90d,
         ltv_scores.lower_net_revenue_90d,
         ltv_scores.upper_net_revenue_90d,
+        coalesce(recommendations.product_ids, popular.product_ids) as recommended_products,
         segments.segment_name,
         churn_scores.as_of_date as predicted_on
     from customers
     left join churn_scores on customers.customer_id = churn_scores.customer_id
     left join ltv_scores on customers.customer_id = ltv_scores.customer_id
+    left join recommendations on customers.customer_id = recommendations.customer_id
+    cross join popular
     left join segments on customers.customer_id = segments.customer_id
 )
 
