@@ -1,7 +1,6 @@
 """Next order date: when a customer will order next, as chances, a date and the days that it probably lies between."""
 
 from dataclasses import asdict, dataclass, field
-from datetime import timedelta
 from typing import Any, Final
 
 import numpy as np

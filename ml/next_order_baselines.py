@@ -1,7 +1,5 @@
 """What the next-order model must beat: rules that a shop would use without it, fitted on the same rows."""
 
-from typing import Final
-
 import numpy as np
 
 from ml.bgnbd import BgNbd

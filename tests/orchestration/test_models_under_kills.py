@@ -187,7 +187,7 @@ def test_without_the_look_at_the_date_stale_features_would_empty_the_scores(
     make_stale(platform)
     monkeypatch.setattr(model_inputs, "row_count", lambda *_: 0)
     score_at(platform)
-    assert scores_of(platform) == {"churn_scores": [], "ltv_scores": [], "segments": []}
+    assert not any(scores_of(platform).values())
 
 
 def test_a_warehouse_made_anew_gets_its_tables_even_where_nobody_can_score(platform: Platform) -> None:
