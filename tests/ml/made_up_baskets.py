@@ -1,6 +1,8 @@
 """A small made-up shop whose customers each like one shelf, buy some things again and again, and look before they buy."""
 
 from datetime import date, timedelta
+from functools import cache
+from zlib import crc32
 
 import numpy as np
 import pandas as pd
@@ -84,4 +86,22 @@ def made_up_baskets(customers: int = 150, *, dates: int = 3, seed: int = 5) -> B
         {day: acts_at(lines, views, day) for day in days},
         {day: outcomes_at(lines, day) for day in days},
         made_up_products(),
+    )
+
+
+@cache
+def lines_of(customer_id: str, opened: date = OPENED) -> pd.DataFrame:
+    """The order lines of one customer over two years, drawn by its id alone: the first one on the first day."""
+    random = np.random.default_rng(crc32(customer_id.encode()))
+    shelf = int(random.integers(0, SHELVES))
+    at = np.r_[0.0, np.sort(random.uniform(0, 730, random.poisson(16)))]
+    order = np.repeat(np.arange(len(at)), random.integers(1, 4, len(at)))
+    place = np.minimum(random.geometric(0.25, len(order)) - 1, ON_SHELF - 1)
+    return pd.DataFrame(
+        {
+            "customer_id": customer_id,
+            "order_key": [f"{customer_id}-{number}" for number in order],
+            "product_id": [f"p{shelf}{number:02}" for number in place],
+            "ordered_at": (pd.Timestamp(opened) + pd.to_timedelta(at[order], unit="D")).astype("datetime64[us]"),
+        }
     )
