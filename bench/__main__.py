@@ -25,6 +25,7 @@ from bench import (
     predictions,
     publish,
     read,
+    recommendations,
     scoring,
     whole_pass,
 )
@@ -51,6 +52,7 @@ BENCHMARKS = {
     "components_in_sql": Benchmark(components_in_sql.COMPARISON.run, 200_000, repeats=1),
     "customer360": Benchmark(customer360.COMPARISON.run, 200_000),
     "publish": Benchmark(publish.COMPARISON.run, 50_000),
+    "recommendations": Benchmark(recommendations.run, 396_000, repeats=1),
     "read": Benchmark(read.run, 50_000),
     "collector": Benchmark(collector.run, 5),
     "normaliser": Benchmark(normaliser.COMPARISON.run, 100_000),

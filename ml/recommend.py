@@ -133,7 +133,7 @@ def train(
 
 
 def score(model: RecommendModel, batch: BasketBatch) -> pd.DataFrame:
-    """The columns of recommendations but model_version: up to 10 rows per customer and list, best first."""
+    """The columns of recommendations but model_version: up to 20 rows per customer and list, best first."""
     shop = batch.of.shop(model.retrieval)
     return best_lists(model, candidates(shop, histories(batch.acts, shop.ids), in_stock_only=True))
 

@@ -16,7 +16,8 @@ from ml.reasons import REASON_COUNT, spoken
 from ml.retrieval import Shop, ShopActs, best, places
 from ml.schema import FloatArray
 
-LENGTH: Final = 10
+LENGTH: Final = 20
+SIMILAR: Final = 10
 POPULAR_LENGTH: Final = 50
 
 
@@ -131,7 +132,7 @@ def similar_products(shop: Shop) -> pd.DataFrame:
     pairs = Pairs(
         (rows * shop.width + both.indices)[in_stock], both.data[in_stock].astype(np.float64), shop.width
     )
-    top = best(pairs, shop.width, LENGTH)
+    top = best(pairs, shop.width, SIMILAR)
     return pd.DataFrame(
         {
             "product_id": shop.ids[top.rows],

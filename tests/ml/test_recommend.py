@@ -108,14 +108,14 @@ def test_equal_shops_give_equal_files_whatever_the_order_of_their_rows(
     assert mixed.model.to_files() == trained.model.to_files()
 
 
-def test_lists_have_ten_places_in_order_and_the_columns_of_the_table(lists: pd.DataFrame) -> None:
+def test_lists_have_twenty_places_in_order_and_the_columns_of_the_table(lists: pd.DataFrame) -> None:
     assert list(lists.columns) == [c for c in schema.PREDICTIONS["recommendations"] if c != "model_version"]
     assert not lists.duplicated(["customer_id", "list", "product_id"]).any()
     for _, rows in lists.groupby(["customer_id", "list"]):
         assert rows["rank"].tolist() == list(range(1, len(rows) + 1))
         assert rows["score"].is_monotonic_decreasing
-        assert len(rows) <= 10
-    assert (lists.groupby(["customer_id", "list"]).size() == 10).mean() > 0.9
+        assert len(rows) <= 20
+    assert (lists.groupby(["customer_id", "list"]).size() == 20).mean() > 0.9
 
 
 def test_nothing_is_offered_that_is_out_of_stock_or_was_just_bought_once(

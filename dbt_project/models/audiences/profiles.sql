@@ -16,7 +16,7 @@ recommendations as (
         customer_id,
         string_agg(product_id, ',' order by rank) as product_ids
     from {{ source('predictions', 'recommendations') }}
-    where list = 'new'
+    where list = 'new' and rank <= 10
     group by customer_id
 ),
 
