@@ -21,13 +21,14 @@ import pandas as pd
 from scipy import sparse
 
 from bench.comparison import markdown_table
-from bench.harness import ROOT, run_in_installation, workspace
+from bench.harness import run_in_installation, workspace
+from bench.prediction_sets import DATA
 from ml.baskets import IntArray, Pairs
 from ml.ranking import Judged, judge
 from orchestration.model_inputs import read_frame
 from orchestration.resources import build_platform
 
-FILE: Final = ROOT.parent / "shared" / "data" / "online_retail" / "transactions.parquet"
+FILE: Final = DATA / "online_retail" / "transactions.parquet"
 AS_OF: Final = date(2011, 11, 9)
 LISTS: Final = ("all", "new")
 FIGURES: Final = ("hr_at_10", "recall_at_20", "ndcg_at_10", "coverage_at_10")
