@@ -78,7 +78,11 @@ def run(size: int, repeats: int, *, keep: Path | None = None) -> str:
         split = _split()
         lists = _lists(split, folder / "recommendations")
     peers, implicit_seconds = _peers(split)
-    lines = [title, "", f"Import and run took {seconds:.0f} s, implicit alone {implicit_seconds:.1f} s (fit and recommend)."]
+    lines = [
+        title,
+        "",
+        f"Import and run took {seconds:.0f} s, implicit alone {implicit_seconds:.1f} s (fit and recommend).",
+    ]
     for name in LISTS:
         bought = split.bought_on(name)
         found = {"**Weft**": judge(lists[name], bought, catalogue=split.width)}
@@ -110,7 +114,9 @@ def _split() -> Split:
         f"invoice_date as ordered_at, invoice_date < '{AS_OF}' as is_past from ({MERCHANDISE})"
     ).df()
     past, after = lines[lines["is_past"]], lines[~lines["is_past"]]
-    customers, products = (np.array(sorted(past[name].unique()), dtype=object) for name in ("customer_id", "product_id"))
+    customers, products = (
+        np.array(sorted(past[name].unique()), dtype=object) for name in ("customer_id", "product_id")
+    )
     known = after[after["customer_id"].isin(customers) & after["product_id"].isin(products)]
 
     def pairs(frame: pd.DataFrame) -> IntArray:
@@ -153,7 +159,10 @@ def _peers(split: Split) -> tuple[dict[str, Callable[[str], Pairs]], float]:
     recent = past[past["days"] <= 30].drop_duplicates(["customer_id", "product_id"])
     popular = recent["product_id"].value_counts().reindex(split.products, fill_value=0).to_numpy(dtype=np.float64)
     orders = sparse.csr_matrix(
-        (np.ones(len(once)), (pd.factorize(once["order_key"])[0], pd.Index(split.products).get_indexer(once["product_id"])))
+        (
+            np.ones(len(once)),
+            (pd.factorize(once["order_key"])[0], pd.Index(split.products).get_indexer(once["product_id"])),
+        )
     )
     together = (orders.T @ orders).toarray()
     norms = np.sqrt(np.diag(together))

@@ -45,9 +45,7 @@ class Acts:
         """The part of those customers."""
         bought, seen = self.purchases, self.views
         wanted = set(ids)
-        return Acts(
-            self.as_of_date, bought[bought["customer_id"].isin(wanted)], seen[seen["customer_id"].isin(wanted)]
-        )
+        return Acts(self.as_of_date, bought[bought["customer_id"].isin(wanted)], seen[seen["customer_id"].isin(wanted)])
 
 
 @dataclass(frozen=True)

@@ -108,12 +108,12 @@ def candidates(shop: Shop, of: Histories, *, in_stock_only: bool = False) -> Can
     ]
     keys = distinct(*sources)
     keys = keys[_may_be_offered(shop, of, keys, in_stock_only=in_stock_only)]
-    values = np.column_stack(list(_columns(shop, of, keys, together, shared, factors)))
+    values = np.column_stack(list(_columns(shop, of, keys, together, shared, factors=factors)))
     return Candidates(of, shop, keys, values)
 
 
 def _columns(
-    shop: Shop, of: Histories, keys: IntArray, together: Pairs, shared: Pairs, factors: npt.NDArray[np.float32]
+    shop: Shop, of: Histories, keys: IntArray, together: Pairs, shared: Pairs, *, factors: npt.NDArray[np.float32]
 ) -> Iterator[FloatArray]:
     """The columns INPUTS, in their order."""
     count = len(of.ids)
@@ -213,7 +213,9 @@ def _category_share(shop: Shop, of: Histories, keys: IntArray) -> FloatArray:
 
 def _may_be_offered(shop: Shop, of: Histories, keys: IntArray, *, in_stock_only: bool) -> npt.NDArray[np.bool_]:
     columns = keys % shop.width
-    said = shop.products["is_repeatable"].map({True: 1.0, False: 0.0}).to_numpy(dtype=np.float64, na_value=np.nan)[columns]
+    said = (
+        shop.products["is_repeatable"].map({True: 1.0, False: 0.0}).to_numpy(dtype=np.float64, na_value=np.nan)[columns]
+    )
     is_repeatable = np.where(np.isnan(said), shop.repeat_share[columns] >= REPEATABLE_SHARE, said == 1)
     once, last = of.orders.at(keys) == 1, of.last_days.at(keys, otherwise=np.inf)
     allowed = ~(once & ~is_repeatable & ((last < JUST_BOUGHT_DAYS) | (said == 0)))

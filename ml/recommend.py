@@ -12,26 +12,23 @@ import numpy.typing as npt
 import pandas as pd
 
 from ml.baskets import Baskets, IntArray, histories
-from ml.candidates import FEATURES as FEATURES
-from ml.candidates import INPUTS as INPUTS
-from ml.candidates import Candidates, candidates
+from ml.candidates import FEATURES, INPUTS, Candidates, candidates
 from ml.drift import histograms
 from ml.evaluation import season_warnings
 from ml.fingerprint import data_fingerprint
 from ml.model import ModelCard, ModelError, ModelOptions, Reads, Trained
 from ml.ranking import Judged, flat, judge
 from ml.recommend_lists import BasketBatch, best_lists
-from ml.recommend_model import LISTS, RANKER, RULES, Ranker, RecommendModel, of_list, scored
-from ml.recommend_model import from_files as from_files
+from ml.recommend_model import LISTS, RANKER, RULES, Ranker, RecommendModel, from_files, of_list, scored
 from ml.retrieval import RetrievalParams, Shop
 from ml.schema import FloatArray
 from ml.splits import Split
 
+__all__ = ["FEATURES", "INPUTS", "Ranker", "RecommendModel", "from_files"]
+
 MODEL: Final = "recommendations"
 TABLE: Final = "recommendations"
-PURPOSE: Final = (
-    "Which products a customer is likely to order in the next 30 days: those it may order again, and those it never had."
-)
+PURPOSE: Final = "Which products a customer is likely to order in the next 30 days: those it may order again, and those it never had."
 LIMITS: Final = (
     "A score orders one list; it is no probability and cannot be compared between customers.",
     "Customers without an order are offered what they looked at and what goes with it, else what is popular; nobody measured that.",
@@ -238,7 +235,9 @@ def _grow(dates: Sequence[_Dated], name: str, params: RecommendParams) -> Ranker
 
 def _warnings(data: Baskets) -> list[str]:
     """What a reader of the card must know of the history."""
-    oldest = min((acts.purchases["ordered_at"].min() for acts in data.acts.values() if len(acts.purchases)), default=None)
+    oldest = min(
+        (acts.purchases["ordered_at"].min() for acts in data.acts.values() if len(acts.purchases)), default=None
+    )
     days = 0.0 if oldest is None else (pd.Timestamp(max(data.acts)) - oldest).days
     return season_warnings(days)
 

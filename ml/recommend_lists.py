@@ -11,8 +11,8 @@ import pandas as pd
 
 from ml.baskets import Acts, IntArray, Pairs
 from ml.candidates import Candidates
-from ml.recommend_model import LISTS, RecommendModel
 from ml.reasons import REASON_COUNT, spoken
+from ml.recommend_model import LISTS, RecommendModel
 from ml.retrieval import Shop, ShopActs, best, places
 from ml.schema import FloatArray
 
@@ -129,9 +129,7 @@ def similar_products(shop: Shop) -> pd.DataFrame:
     both.sort_indices()
     rows = np.repeat(np.arange(shop.width, dtype=np.int64), np.diff(both.indptr))
     in_stock = _in_stock(shop)[both.indices]
-    pairs = Pairs(
-        (rows * shop.width + both.indices)[in_stock], both.data[in_stock].astype(np.float64), shop.width
-    )
+    pairs = Pairs((rows * shop.width + both.indices)[in_stock], both.data[in_stock].astype(np.float64), shop.width)
     top = best(pairs, shop.width, SIMILAR)
     return pd.DataFrame(
         {

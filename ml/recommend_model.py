@@ -62,7 +62,9 @@ class RecommendModel:
     def to_files(self) -> dict[str, bytes]:
         """JSON, and LightGBM's text per list."""
         stored = {"chosen": self.chosen, "retrieval": asdict(self.retrieval)}
-        return {"model.json": json.dumps(stored, sort_keys=True).encode()} | {f"{name}.txt": self.rankers[name].text.encode() for name in LISTS}
+        return {"model.json": json.dumps(stored, sort_keys=True).encode()} | {
+            f"{name}.txt": self.rankers[name].text.encode() for name in LISTS
+        }
 
 
 def from_files(files: dict[str, bytes]) -> RecommendModel:

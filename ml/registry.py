@@ -18,7 +18,9 @@ from ml import churn, ltv, next_order, recommend, segments
 from ml.card_text import card_text
 from ml.model import Artifact, Fitted, ModelCard, ModelError, ModelModule
 
-MODULES: Final[dict[str, ModelModule]] = {module.MODEL: module for module in (churn, ltv, next_order, recommend, segments)}
+MODULES: Final[dict[str, ModelModule]] = {
+    module.MODEL: module for module in (churn, ltv, next_order, recommend, segments)
+}
 MANIFEST: Final = "manifest.json"
 CARD: Final = "card.json"
 CARD_TEXT: Final = "card.md"

@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
-from ml.baskets import Acts, Histories, IntArray, Pairs, TextArray, days_before, extreme, histories
+from ml.baskets import Acts, Histories, IntArray, Pairs, TextArray, extreme, histories
 from ml.schema import FloatArray
 
 if TYPE_CHECKING:

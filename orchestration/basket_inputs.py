@@ -14,7 +14,7 @@ from ml.recommend_lists import BasketBatch, popular_products, similar_products
 from ml.recommend_model import RecommendModel
 from ml.retrieval import ShopActs
 from ml.splits import Split
-from orchestration.warehouse import Connection, row_count, scalar, write_table
+from orchestration.warehouse import Connection, scalar, write_table
 
 RUN_DATE: Final = "(select max(as_of_date) from control.feature_dates)"
 MOST_LINES: Final = 1_000_000
