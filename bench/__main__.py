@@ -26,6 +26,7 @@ from bench import (
     predictions,
     publish,
     read,
+    recommendations,
     scoring,
     whole_pass,
 )
@@ -53,6 +54,7 @@ BENCHMARKS = {
     "customer360": Benchmark(customer360.COMPARISON.run, 200_000),
     "features": Benchmark(features.COMPARISON.run, 20_000),
     "publish": Benchmark(publish.COMPARISON.run, 50_000),
+    "recommendations": Benchmark(recommendations.run, 396_000, repeats=1),
     "read": Benchmark(read.run, 50_000),
     "collector": Benchmark(collector.run, 5),
     "normaliser": Benchmark(normaliser.COMPARISON.run, 100_000),

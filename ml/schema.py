@@ -93,6 +93,16 @@ PREDICTIONS: Final[dict[str, dict[str, str]]] = {
         "reason_codes": "JSON",
         "model_version": "VARCHAR",
     },
+    "popular_products": {"rank": "INTEGER", "product_id": "VARCHAR", "score": "FLOAT8"},
+    "recommendations": {
+        **_SCORED,
+        "list": "VARCHAR",
+        "rank": "INTEGER",
+        "product_id": "VARCHAR",
+        "score": "FLOAT8",
+        "reason_codes": "JSON",
+        "model_version": "VARCHAR",
+    },
     "segments": {**_SCORED, "segment_id": "INTEGER", "segment_name": "VARCHAR", "model_version": "VARCHAR"},
     "segment_history": {
         "customer_id": "VARCHAR",
@@ -111,6 +121,12 @@ PREDICTIONS: Final[dict[str, dict[str, str]]] = {
         "customers": "BIGINT",
         "model_version": "VARCHAR",
         "model_changed": "BOOLEAN",
+    },
+    "similar_products": {
+        "product_id": "VARCHAR",
+        "rank": "INTEGER",
+        "similar_product_id": "VARCHAR",
+        "score": "FLOAT8",
     },
     "model_versions": {
         "model": "VARCHAR",
