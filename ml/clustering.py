@@ -1,12 +1,13 @@
 """KMeans, the choice of k, and how good a grouping is; everything seeded and single-threaded, so that bits repeat."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.cluster import KMeans
 from sklearn.metrics import adjusted_rand_score, silhouette_samples, silhouette_score
+from sklearn.metrics.pairwise import euclidean_distances
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from ml.model import ModelError
@@ -35,7 +36,7 @@ def fit_centroids(points: FloatArray, k: int, *, rows: int, seed: int) -> FloatA
 
 
 def choose_k(
-    points: FloatArray, ks: Iterable[int], *, rows: int, bootstraps: int, seed: int
+    points: FloatArray, ks: Sequence[int], *, rows: int, bootstraps: int, seed: int
 ) -> tuple[int, list[dict[str, Any]]]:
     """The largest k that is nearly as clear as the clearest and stable, and the table of what was tried.
 
@@ -45,7 +46,8 @@ def choose_k(
     """
     sample = _sample(points, rows, seed)
     distinct = len(np.unique(sample, axis=0))
-    tried = [_try(sample, k, bootstraps=bootstraps, seed=seed) for k in ks if k < distinct]
+    distances = euclidean_distances(sample) if distinct > min(ks) else None
+    tried = [_try(sample, k, distances, bootstraps=bootstraps, seed=seed) for k in ks if k < distinct]
     if not tried:
         raise ModelError(f"Segments cannot be found: customers show only {distinct} different patterns.")
     clearest = max(t["silhouette"] for t in tried)
@@ -86,7 +88,7 @@ def silhouettes(points: FloatArray, labels: IntArray, *, rows: int, seed: int) -
     return np.asarray(silhouette_samples(points[chosen], labels[chosen]), dtype=np.float64)
 
 
-def _try(sample: FloatArray, k: int, *, bootstraps: int, seed: int) -> dict[str, Any]:
+def _try(sample: FloatArray, k: int, distances: FloatArray | None, *, bootstraps: int, seed: int) -> dict[str, Any]:
     random = np.random.default_rng(seed)
     with threadpool_limits(limits=1):
         labels = nearest(sample, KMeans(k, n_init=4, random_state=seed).fit(sample).cluster_centers_)
@@ -96,7 +98,7 @@ def _try(sample: FloatArray, k: int, *, bootstraps: int, seed: int) -> dict[str,
             again = KMeans(k, n_init=2, random_state=seed).fit(drawn).cluster_centers_
             agreements.append(float(adjusted_rand_score(labels, nearest(sample, again))))
         several = len(np.unique(labels)) > 1
-        silhouette = float(silhouette_score(sample, labels)) if several else -1.0
+        silhouette = float(silhouette_score(distances, labels, metric="precomputed")) if several else -1.0
     smallest = float(np.bincount(labels, minlength=k).min() / len(sample))
     return {"k": k, "silhouette": silhouette, "stability": float(np.mean(agreements)), "smallest_share": smallest}
 

@@ -1,6 +1,6 @@
 """Drift: how far the rows of today lie from the rows that a model was fitted on (population stability index)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -23,9 +23,16 @@ def histograms(frame: pd.DataFrame) -> dict[str, dict[str, list[Any]]]:
     return {name: _histogram(_numbers(frame[name])) for name in frame.columns}
 
 
-def drift(reference: Mapping[str, Any], today: pd.DataFrame) -> dict[str, float]:
-    """Population stability index per column of `reference`, largest first; above NOTABLE the column has shifted."""
-    found = {name: _psi(stored, _numbers(today[name])) for name, stored in reference.items()}
+def drift(reference: Mapping[str, Any], today: pd.DataFrame | Iterable[pd.DataFrame]) -> dict[str, float]:
+    """Population stability index per column of `reference`, largest first; above NOTABLE the column has shifted.
+
+    `today` may come in parts, so that memory does not grow with rows.
+    """
+    counts = {name: np.zeros(len(stored["counts"])) for name, stored in reference.items()}
+    for part in [today] if isinstance(today, pd.DataFrame) else today:
+        for name, stored in reference.items():
+            counts[name] += _counts(np.array(stored["edges"], dtype=np.float64), _numbers(part[name]))
+    found = {name: _psi(np.array(stored["counts"]), counts[name]) for name, stored in reference.items()}
     return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
 
 
@@ -45,10 +52,9 @@ def _counts(edges: FloatArray, values: FloatArray) -> FloatArray:
     return np.append(binned, len(values) - len(known)).astype(np.float64)
 
 
-def _psi(stored: Mapping[str, list[Any]], values: FloatArray) -> float:
+def _psi(was: FloatArray, now: FloatArray) -> float:
     """Half a row in every bin keeps the index finite where a bin is empty on one side."""
-    was = np.array(stored["counts"], dtype=np.float64) + 0.5
-    now = _counts(np.array(stored["edges"], dtype=np.float64), values) + 0.5
+    was, now = was + 0.5, now + 0.5
     was, now = was / was.sum(), now / now.sum()
     return float(((now - was) * np.log(now / was)).sum())
 

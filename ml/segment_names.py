@@ -1,5 +1,6 @@
 """Names for segments in plain words, from where a centroid stands among the others; never from its index."""
 
+from collections.abc import Container, Mapping
 from typing import Final
 
 import numpy as np
@@ -21,13 +22,20 @@ TELLING_APART: Final = (
 )
 
 
-def segment_names(centroids: pd.DataFrame) -> tuple[str, ...]:
-    """One unique name per centroid (rows; columns are traits in their own units); centroids must differ."""
+def segment_names(centroids: pd.DataFrame, *, kept: Mapping[int, str] | None = None) -> tuple[str, ...]:
+    """One unique name per centroid (rows; columns are traits in their own units); centroids must differ.
+
+    `kept` are names that centroids have already, by position: they stay as they are.
+    """
+    kept = kept or {}
     levels = pd.DataFrame({trait: _level(centroids[trait]) for trait in centroids.columns}, index=centroids.index)
-    names = [_name(levels.loc[i], centroids.loc[i]) for i in centroids.index]
+    names = [
+        kept[position] if position in kept else _name(levels.iloc[position], centroids.iloc[position])
+        for position in range(len(centroids))
+    ]
     for spoken in (_rounded, _exact):
         for trait, words in TELLING_APART:
-            names = _tell_apart(names, [words.format(spoken(value)) for value in centroids[trait].tolist()])
+            names = _tell_apart(names, [words.format(spoken(value)) for value in centroids[trait].tolist()], kept)
     return tuple(names)
 
 
@@ -61,12 +69,15 @@ def _who(level: pd.Series, centroid: pd.Series) -> str:
     return f"{spending}{'occasional' if level['order_day_count'] == 'low' else 'repeat'} buyers"
 
 
-def _tell_apart(names: list[str], spoken: list[str]) -> list[str]:
-    """Names that occur more than once get what is said of them, if that is not the same for all of them."""
+def _tell_apart(names: list[str], spoken: list[str], kept: Container[int]) -> list[str]:
+    """Names that occur more than once get what is said of them, if that is not the same for all of them; kept ones do not."""
     said: dict[str, set[str]] = {}
     for name, words in zip(names, spoken, strict=True):
         said.setdefault(name, set()).add(words)
-    return [f"{n}, {w}" if len(said[n]) > 1 else n for n, w in zip(names, spoken, strict=True)]
+    return [
+        f"{name}, {words}" if len(said[name]) > 1 and position not in kept else name
+        for position, (name, words) in enumerate(zip(names, spoken, strict=True))
+    ]
 
 
 def _rounded(value: float) -> str:

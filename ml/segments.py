@@ -1,7 +1,7 @@
 """Segments: which kind of customer. KMeans on scaled recency, frequency, value and behaviour, named by centroid."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -15,6 +15,7 @@ from ml.fingerprint import data_fingerprint
 from ml.model import ModelCard, ModelError, ModelOptions, Reads, Trained
 from ml.robust_scaling import RobustScaling, fit_robust_scaling
 from ml.schema import FEATURE_NAMES, FloatArray
+from ml.segment_identity import group_table, new_ids, went_on
 from ml.segment_names import segment_names
 from ml.splits import Split, rows_on
 
@@ -26,7 +27,7 @@ PURPOSE: Final = (
 LIMITS: Final = (
     "Only customers with an order have a segment.",
     "Groups are a way to look, not a fact: customers near a border may change sides with one order.",
-    "The ids of two versions do not mean the same groups; read the names.",
+    "An id means the same group from version to version, but its borders move with every training.",
 )
 LOSS: Final = "1 - silhouette, scaled on the judged rows"
 HEADLINE: Final = ("silhouette", "inertia")
@@ -53,22 +54,42 @@ class SegmentParams:
     seed: int
     smallest_k: int = 3
     largest_k: int = 8
-    silhouette_rows: int = SILHOUETTE_ROWS
+    silhouette_rows: int = 2_000
     fit_rows: int = 100_000
     bootstraps: int = 8
 
 
 @dataclass(frozen=True)
 class SegmentsModel:
-    """Scaling and centroids (k, traits) as fitted in training, one name per centroid; segment_id is the row number."""
+    """Scaling and centroids (k, traits, scaled) as fitted in training; per centroid its id, name and history.
+
+    `since` is the test date of the version that found the group first, `named_at` where it got its name, in units of the
+    features, because every version scales anew.
+    """
 
     scaling: RobustScaling
     centroids: tuple[tuple[float, ...], ...]
+    ids: tuple[int, ...]
+    since: tuple[str, ...]
     names: tuple[str, ...]
+    named_at: tuple[tuple[float, ...], ...]
+
+    @property
+    def places(self) -> tuple[tuple[float, ...], ...]:
+        """The centroids in units of the features."""
+        return tuple(tuple(place) for place in self.scaling.undo(np.array(self.centroids)).tolist())
+
+    def centroid_frame(self) -> pd.DataFrame:
+        """A row per centroid, a column per trait in its own unit."""
+        return pd.DataFrame(list(self.places), columns=list(TRAITS))
 
     def assign(self, values: FloatArray) -> IntArray:
         """The nearest centroid per row of the feature matrix."""
         return nearest(self.scaling.apply(values[:, _COLUMNS]), np.array(self.centroids))
+
+    def segment_ids(self, values: FloatArray) -> IntArray:
+        """The id of the group per row of the feature matrix."""
+        return np.asarray(np.array(self.ids, dtype=np.int64)[self.assign(values)])
 
     def to_files(self) -> dict[str, bytes]:
         """One JSON of numbers and names."""
@@ -79,7 +100,9 @@ def from_files(files: dict[str, bytes]) -> SegmentsModel:
     """The inverse of `SegmentsModel.to_files`."""
     stored = json.loads(files["model.json"])
     scaling = RobustScaling(**{name: tuple(numbers) for name, numbers in stored["scaling"].items()})
-    return SegmentsModel(scaling, tuple(tuple(c) for c in stored["centroids"]), tuple(stored["names"]))
+    centroids, named_at = (tuple(tuple(place) for place in stored[name]) for name in ("centroids", "named_at"))
+    ids, since, names = (tuple(stored[name]) for name in ("ids", "since", "names"))
+    return SegmentsModel(scaling, centroids, ids, since, names, named_at)
 
 
 def reads(options: ModelOptions) -> Reads:
@@ -98,12 +121,17 @@ def train(
     """Choose k and fit on the newest date before the test, judge on the test date, refit by that recipe on the test date.
 
     `rows` are features with labels, one per (customer_id, as_of_date); labels serve only to judge how well segments
-    tell spenders apart. Raises ModelError.
+    tell spenders apart. Groups that `champion` has too keep its ids and names, by the customers of the test date (see
+    `ml.segment_identity`). Raises ModelError.
     """
     schema.check_rows(rows)
     rows = schema.ordered(rows_on(rows, split.calibration_date, split.test_date))
     before, test = rows_on(rows, split.calibration_date), rows_on(rows, split.test_date)
+    model, final_choice = _fit(test, params)
+    if champion is not None:
+        model = went_on(model, champion, schema.matrix(test))
     judged, choice = _fit(before, params)
+    judged = went_on(judged, model, schema.matrix(test))
     scaled = judged.scaling.apply(schema.matrix(test)[:, _COLUMNS])
     spend = test["net_revenue_in_horizon"].to_numpy(dtype=np.float64)
     labels = {MODEL: judged.assign(schema.matrix(test)), **baselines.segments(test, len(judged.names), params.seed)}
@@ -113,7 +141,7 @@ def train(
     sizes = dict(zip(judged.names, np.bincount(labels[MODEL], minlength=len(judged.names)).tolist(), strict=True))
     warnings = season_warnings(rows["tenure_days"].max())
     metrics[MODEL] |= {"names_and_sizes": sizes, "choice_of_k": choice, "warnings": warnings}
-    model, final_choice = _fit(test, params)
+    metrics[MODEL]["groups"] = group_table(model, schema.matrix(test))
     card = ModelCard(
         model=MODEL,
         train_dates=(split.calibration_date,),
@@ -125,13 +153,14 @@ def train(
         parameters={**asdict(params), "k": len(model.names), "names": list(model.names), "choice_of_k": final_choice},
         metrics=metrics.pop(MODEL),
         baseline_metrics=metrics,
-        reference=histograms(test[list(TRAITS)].assign(segment_id=model.assign(schema.matrix(test)))),
+        reference=histograms(test[list(TRAITS)].assign(segment_id=model.segment_ids(schema.matrix(test)))),
         data_fingerprint=data_fingerprint(rows),
         seed=params.seed,
     )
     found = labels[MODEL]
     names = np.array(judged.names, dtype=object)[found]
-    scores = test[list(schema.KEYS)].assign(actual=spend, segment_id=found, segment_name=names)
+    ids = np.array(judged.ids)[found]
+    scores = test[list(schema.KEYS)].assign(actual=spend, segment_id=ids, segment_name=names)
     return Trained(model, judged, card, scores.reset_index(drop=True))
 
 
@@ -141,7 +170,7 @@ def score(model: SegmentsModel, features: pd.DataFrame, *, explain: bool = True)
     found = model.assign(schema.matrix(features))
     names = np.array(model.names, dtype=object)[found]
     keys = features[list(schema.KEYS)].reset_index(drop=True)
-    return keys.assign(segment_id=found.astype(np.int32), segment_name=names)
+    return keys.assign(segment_id=np.array(model.ids, dtype=np.int32)[found], segment_name=names)
 
 
 def losses(model: SegmentsModel, rows: pd.DataFrame) -> FloatArray:
@@ -163,7 +192,9 @@ def _fit(rows: pd.DataFrame, params: SegmentParams) -> tuple[SegmentsModel, list
     ks = range(params.smallest_k, params.largest_k + 1)
     k, choice = choose_k(scaled, ks, rows=params.silhouette_rows, bootstraps=params.bootstraps, seed=params.seed)
     centroids = fit_centroids(scaled, k, rows=params.fit_rows, seed=params.seed)
-    # Ids follow value, not the order in which KMeans happened to find the centroids.
+    # The order follows value, not that in which KMeans happened to find the centroids.
     centroids = centroids[np.lexsort((*centroids.T, -centroids[:, TRAITS.index("net_revenue")]))]
-    names = segment_names(pd.DataFrame(scaling.undo(centroids), columns=list(TRAITS)))
-    return SegmentsModel(scaling, tuple(tuple(c) for c in centroids.tolist()), names), choice
+    found = SegmentsModel(scaling, tuple(tuple(c) for c in centroids.tolist()), (), (), (), ())
+    ids, names = new_ids(np.array(found.places)), segment_names(found.centroid_frame())
+    since = (pd.Timestamp(rows["as_of_date"].max()).date().isoformat(),) * k
+    return replace(found, ids=ids, since=since, names=names, named_at=found.places), choice

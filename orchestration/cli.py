@@ -27,6 +27,7 @@ from orchestration.model_commands import models
 from orchestration.pass_commands import make_pass, parsed_instant, working
 from orchestration.replay_commands import rejected, replay_rejected
 from orchestration.resources import build_platform
+from orchestration.segment_commands import segments
 from orchestration.serve_commands import serve
 from orchestration.state import utc_now
 from orchestration.sync_commands import sync
@@ -214,7 +215,7 @@ def status(
 
 audiences.command("approve")(approve_version)
 audiences.command("lift")(lift)
-for command in (why, link, forbid, split, upload, rejected):
+for command in (why, link, forbid, split, segments, upload, rejected):
     app.command()(command)
 app.command("replay")(replay_rejected)
 app.command("fake-destination")(fake_destination)

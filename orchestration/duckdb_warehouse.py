@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from ingestion.durable import sync_path
 from orchestration.errors import NothingServedError
-from orchestration.warehouse import KEEP_BUILDS, NEWEST_BUILD, Connection, first_row, tables_of
+from orchestration.warehouse import BATCH_ROWS, KEEP_BUILDS, NEWEST_BUILD, Connection, first_row, tables_of
 from orchestration.writer_lock import lock_path, writer_lock
 
 POINTER = "current"
@@ -38,6 +38,14 @@ class DuckDBConnection:
     def arrow(self, sql: str) -> pa.Table:
         """All rows of a query as Arrow."""
         return self.native.sql(sql).to_arrow_table()
+
+    def batches(self, sql: str, *, size: int = BATCH_ROWS) -> Iterator[pa.Table]:
+        """See Connection. It reads what was committed when it began, and no temporary table."""
+        # a statement on the same connection would end the answer that is still being read
+        with self.native.cursor() as reading:
+            for batch in reading.sql(sql).to_arrow_reader(size):
+                if len(batch):
+                    yield pa.Table.from_batches([batch])
 
     def transaction(self) -> AbstractContextManager[None]:
         """All of the block or nothing of it."""

@@ -2,22 +2,25 @@
 
 import base64
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date, timedelta
+from typing import Any
 
 import dagster as dg
 
-from ml import MODELS
+from ml import MODELS, schema
 from ml.drift import NOTABLE, SMALLEST_ROWS, drift
 from ml.model import ModelError, ModelModule
 from ml.plots import drift_plot, model_plot
 from orchestration.errors import RegistryError
-from orchestration.model_inputs import RUN_DATE, read_frame
+from orchestration.model_inputs import INPUTS, RUN_DATE, CustomerRows, KnowsWhoIsScored, frames, model_options
 from orchestration.predicting import load
 from orchestration.resources import Platform
-from orchestration.warehouse import Connection, first_row, scalar
+from orchestration.warehouse import Connection, first_row, row_count, scalar
 
 MAXIMUM_CALIBRATION_ERROR = 0.1
+COVERAGE = (0.7, 0.95)
+"""What 80 % intervals hold of the outcomes where they can be relied on; many equal outcomes (nothing bought) widen it upwards."""
 OLDEST_CHAMPION = timedelta(days=180)
 OLDEST_TRAINING = timedelta(days=35)
 
@@ -32,16 +35,26 @@ def picture(plot: bytes, title: str) -> dg.MarkdownMetadataValue:
 
 
 def no_score_is_missing(connection: Connection, platform: Platform, module: ModelModule) -> dg.AssetCheckResult:
-    """Every customer with features of the run's date has one score of that date, and nobody else has, where there is a model."""
+    """Everybody who is to be scored has scores of the run's date, and nobody else has, where there is a model."""
     if platform.state.models.champion(module.MODEL) is None:
         return NO_MODEL
+    table = f"predictions.{module.TABLE}"
+    try:
+        wanted = _scored(connection, platform, module)
+    except ModelError as error:
+        return dg.AssetCheckResult(passed=False, description=str(error))
+    if wanted is None:
+        others = scalar(connection, f"select count(*) from {table} where as_of_date <> {RUN_DATE}")
+        return dg.AssetCheckResult(passed=not others, metadata={"of another date": others})
+    keys = [name for name in ("customer_id", "as_of_date") if name in schema.PREDICTIONS[module.TABLE]]
+    keys = keys or list(schema.PREDICTIONS[module.TABLE])[:1]
+    names, same = ", ".join(keys), " and ".join(f"wanted.{key} = scores.{key}" for key in keys)
     missing, extra, scored = first_row(
         connection,
-        "select sum(case when scores.customer_id is null then 1 else 0 end), "
-        "sum(case when features.customer_id is null then 1 else 0 end), count(scores.customer_id) from "
-        f"(select customer_id, as_of_date from features.customer_features where as_of_date = {RUN_DATE}) as features "
-        f"full outer join predictions.{module.TABLE} as scores "
-        "on features.customer_id = scores.customer_id and features.as_of_date = scores.as_of_date",
+        f"select sum(case when scores.{keys[0]} is null then 1 else 0 end), "
+        f"sum(case when wanted.{keys[0]} is null then 1 else 0 end), count(scores.{keys[0]}) "
+        f"from (select distinct {names} from ({wanted}) as listed) as wanted "
+        f"full outer join (select distinct {names} from {table}) as scores on {same}",
     ) or (0, 0, 0)
     counts = {"missing": int(missing or 0), "of nobody or of another date": int(extra or 0), "scored": scored}
     return dg.AssetCheckResult(passed=not missing and not extra, metadata=counts)
@@ -70,17 +83,16 @@ def nothing_has_drifted(connection: Connection, platform: Platform, module: Mode
         reference = load(platform.state.models, module.MODEL, version, platform.settings.models).card.reference
     except (ModelError, RegistryError) as error:
         return dg.AssetCheckResult(passed=False, severity=dg.AssetCheckSeverity.WARN, description=str(error))
-    names = ", ".join(reference)
-    today = read_frame(
-        connection,
-        f"select {names} from {table} join features.customer_features using (customer_id, as_of_date)",
-    )
-    if len(today) < SMALLEST_ROWS:
-        few = f"{len(today)} customers are too few to tell drift from chance; {SMALLEST_ROWS} are needed."
+    rows = row_count(connection, table)
+    if rows < SMALLEST_ROWS:
+        few = f"{rows} scores are too few to tell drift from chance; {SMALLEST_ROWS} are needed."
         return dg.AssetCheckResult(passed=True, description=few)
-    indexes = drift(reference, today)
+    try:
+        indexes = _drift(connection, platform, module, reference)
+    except ModelError as error:
+        return dg.AssetCheckResult(passed=False, severity=dg.AssetCheckSeverity.WARN, description=str(error))
     shifted = [name for name, index in indexes.items() if index > NOTABLE]
-    title = f"{module.MODEL} {version}: {len(today):,} customers against its training rows"
+    title = f"{module.MODEL} {version}: {rows:,} scores against its training rows"
     return dg.AssetCheckResult(
         passed=not shifted,
         severity=dg.AssetCheckSeverity.WARN,
@@ -108,24 +120,64 @@ def the_champion_is_young(connection: Connection, platform: Platform, module: Mo
     )
 
 
-@dg.asset_check(asset=["predictions", "model_versions"])
-def churn_probabilities_are_calibrated(platform: dg.ResourceParam[Platform]) -> dg.AssetCheckResult:
-    """On the test date the champion's churn probabilities are off by less than .1 on average (expected calibration error)."""
-    champion = platform.state.models.champion("churn")
+def it_is_calibrated(connection: Connection, platform: Platform, module: ModelModule) -> dg.AssetCheckResult:
+    """On the test date the champion's probabilities are off by less than .1 on average (expected calibration error), and its
+    80 % intervals hold 70 to 95 % of the outcomes."""
+    champion = platform.state.models.champion(module.MODEL)
     if champion is None:
         return NO_MODEL
     metrics = json.loads(champion["metrics"])
-    plot = model_plot("churn", metrics, currency=platform.settings.reporting_currency)
-    assert plot is not None
+    coverages = {name: found["coverage"] for name, found in metrics.items() if _is_interval(found)}
+    shown = {"expected_calibration_error": metrics["ece"]} if metrics.get("ece") is not None else {}
+    if not shown and not coverages:
+        return dg.AssetCheckResult(passed=True, description="It states neither probabilities nor intervals.")
+    shown |= {f"coverage of {name}": share for name, share in coverages.items()}
+    is_off = [name for name in coverages if _is_off(metrics[name])]
+    metadata: dict[str, Any] = {"version": champion["version"], **shown}
+    if plot := model_plot(module.MODEL, metrics, currency=platform.settings.reporting_currency):
+        metadata["plot"] = picture(plot, f"{module.MODEL}: predicted and observed")
     return dg.AssetCheckResult(
-        passed=metrics["ece"] <= MAXIMUM_CALIBRATION_ERROR,
+        passed=(metrics.get("ece") or 0.0) <= MAXIMUM_CALIBRATION_ERROR and not is_off,
         severity=dg.AssetCheckSeverity.WARN,
-        metadata={
-            "version": champion["version"],
-            "expected_calibration_error": metrics["ece"],
-            "plot": picture(plot, "churn: predicted and observed"),
-        },
+        metadata=metadata,
     )
+
+
+def _is_off(interval: Mapping[str, float]) -> bool:
+    """Against the chance that the model itself gives to the interval, where it says so, else against COVERAGE."""
+    if (stated := interval.get("stated")) is not None:
+        return abs(interval["coverage"] - stated) > MAXIMUM_CALIBRATION_ERROR
+    return not COVERAGE[0] <= interval["coverage"] <= COVERAGE[1]
+
+
+def _is_interval(found: Any) -> bool:
+    return isinstance(found, dict) and isinstance(found.get("coverage"), float)
+
+
+def _scored(connection: Connection, platform: Platform, module: ModelModule) -> str | None:
+    """A query of who is to have scores; None where the kind of input does not say. Raises ModelError."""
+    inputs = INPUTS[module.reads(model_options(platform.settings)).kind]
+    if isinstance(inputs, KnowsWhoIsScored):
+        return inputs.scored(connection)
+    return inputs.today(connection) if isinstance(inputs, CustomerRows) else None
+
+
+def _drift(
+    connection: Connection, platform: Platform, module: ModelModule, reference: Mapping[str, Any]
+) -> dict[str, float]:
+    """Of the columns of scores, and of the inputs where these are rows that can be read again. Raises ModelError."""
+    inputs = INPUTS[module.reads(model_options(platform.settings)).kind]
+    scores = {name: stored for name, stored in reference.items() if name in schema.PREDICTIONS[module.TABLE]}
+    read = {name: stored for name, stored in reference.items() if name not in scores}
+    indexes = (
+        drift(scores, frames(connection, f"select {', '.join(scores)} from predictions.{module.TABLE}"))
+        if scores
+        else {}
+    )
+    if read and isinstance(inputs, CustomerRows):
+        today = inputs.today(connection)
+        indexes |= drift(read, frames(connection, f"select {', '.join(read)} from ({today}) as today"))
+    return dict(sorted(indexes.items(), key=lambda item: (-item[1], item[0])))
 
 
 def _check(evaluate: Evaluate, module: ModelModule) -> dg.AssetChecksDefinition:
@@ -144,9 +196,7 @@ OF_EVERY_MODEL: tuple[Evaluate, ...] = (
     the_champion_scores,
     nothing_has_drifted,
     the_champion_is_young,
+    it_is_calibrated,
 )
 
-MODEL_CHECKS = [
-    *(_check(evaluate, module) for module in MODELS for evaluate in OF_EVERY_MODEL),
-    churn_probabilities_are_calibrated,
-]
+MODEL_CHECKS = [_check(evaluate, module) for module in MODELS for evaluate in OF_EVERY_MODEL]

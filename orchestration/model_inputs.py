@@ -2,18 +2,25 @@
 
 from collections.abc import Iterator, Mapping
 from datetime import date
-from typing import Any, Final, Protocol
+from importlib.metadata import entry_points
+from typing import Any, Final, Protocol, runtime_checkable
 
 import pandas as pd
 
 from ml import schema, splits
+from ml.contacting import Economics
 from ml.model import ModelError, ModelOptions, Reads
 from ml.splits import Split
+from orchestration.channel_inputs import ChannelInputs
 from orchestration.errors import WeftError
 from orchestration.settings import Settings
 from orchestration.warehouse import Connection, row_count, scalar
 
 RUN_DATE: Final = "(select max(as_of_date) from control.feature_dates)"
+
+MOST_TRAINING_ROWS: Final = 600_000
+"""Rows that training reads at most, so that its memory is bounded (about 2 GB)."""
+_OF_TRAINING: Final = "as_of_date in (select as_of_date from control.feature_dates where is_training_date)"
 
 
 class ModelInputs(Protocol):
@@ -32,23 +39,63 @@ class ModelInputs(Protocol):
         """Today's rows without outcomes, in parts; no part where there is nobody. Raises ModelError where they are not the run's."""
 
 
+@runtime_checkable
+class CustomerRows(Protocol):
+    """A kind of input with one row per customer: only customers whose row changed are scored, and drift is measured.
+
+    The names in the INPUTS of a model of this kind are columns of `today`.
+    """
+
+    def today(self, connection: Connection) -> str:
+        """A query of today's rows with customer_id and as_of_date. Raises ModelError where they are not the run's."""
+
+
+@runtime_checkable
+class KnowsWhoIsScored(Protocol):
+    """A kind of input that can say who has scores; for CustomerRows that is everybody in `today`."""
+
+    def scored(self, connection: Connection) -> str:
+        """A query of keys, columns that the table of scores has too: each has one score or more, and nobody else. Raises ModelError."""
+
+
+@runtime_checkable
+class Sampled(Protocol):
+    """A kind of input that trains on a sample where there is very much."""
+
+    def sample(self, connection: Connection) -> str | None:
+        """What was left out of training and how, for the card; None where nothing was."""
+
+
 class CustomerInputs:
     """Rows of features.customer_features, with those of features.customer_labels for training."""
 
     def training(self, connection: Connection, reads: Reads) -> pd.DataFrame:
-        """One row per (customer_id, as_of_date) with features and the labels of `reads`; of training dates, not of snapshots."""
-        features = read_frame(
-            connection,
-            "select * from features.customer_features where as_of_date in "
-            "(select as_of_date from control.feature_dates where is_training_date) order by customer_id, as_of_date",
+        """One row per (customer_id, as_of_date) with features and the labels of `reads`; of training dates, not of snapshots.
+
+        At most about MOST_TRAINING_ROWS: of larger shops a sample of customers, with all their dates.
+        """
+        some = _sampled(_sample_share(connection))
+        query = (
+            f"select * from features.customer_features where {_OF_TRAINING} and {some} order by customer_id, as_of_date"
         )
+        features = read_frame(connection, query)
         first, *further = reads.horizons
-        rows = schema.training_rows(features, _labels(connection, first))
+        rows = schema.training_rows(features, _labels(connection, first, some))
         for horizon in further:
             value = {"net_revenue_in_horizon": f"net_revenue_in_{horizon}d"}
-            labels = _labels(connection, horizon)[[*schema.KEYS, *value]].rename(columns=value)
+            labels = _labels(connection, horizon, some)[[*schema.KEYS, *value]].rename(columns=value)
             rows = rows.merge(schema.keyed(labels), on=list(schema.KEYS), how="left", validate="one_to_one")
         return rows
+
+    def sample(self, connection: Connection) -> str | None:
+        """See Sampled."""
+        share = _sample_share(connection)
+        if share is None:
+            return None
+        return (
+            f"{share:.2%} of customers, chosen by the hash of their id, with all their dates: "
+            f"more than {MOST_TRAINING_ROWS:,} rows are not read"
+        )
 
     def split(self, data: pd.DataFrame, reads: Reads) -> Split:
         """By the labels of the first horizon."""
@@ -60,18 +107,34 @@ class CustomerInputs:
 
     def batches(self, connection: Connection) -> Iterator[pd.DataFrame]:
         """Features of the run's own date."""
-        query = f"select * from features.customer_features where as_of_date = {RUN_DATE} order by customer_id"
-        features = read_frame(connection, query)
-        if features.empty and row_count(connection, "features.customer_features"):
+        return frames(connection, self.today(connection))
+
+    def today(self, connection: Connection) -> str:
+        """See CustomerRows."""
+        today = f"select * from features.customer_features where as_of_date = {RUN_DATE}"
+        if not row_count(connection, f"({today}) as today") and row_count(connection, "features.customer_features"):
             newest = scalar(connection, "select max(as_of_date) from features.customer_features")
             run_date = scalar(connection, f"select {RUN_DATE}")
             raise ModelError(
                 f"The features end on {newest}, the run looks back from {run_date}; build them, then score."
             )
-        yield features
+        return today
 
 
-INPUTS: Final[Mapping[str, ModelInputs]] = {"customers": CustomerInputs()}
+class _Kinds(dict[str, ModelInputs]):
+    """Ours, and those that models of other packages bring (entry points of the group `weft.model_inputs`), loaded when used."""
+
+    def __missing__(self, kind: str) -> ModelInputs:
+        points = [*entry_points(group="weft.model_inputs", name=kind)]
+        if len(points) != 1:
+            raise ModelError(
+                f"{len(points)} packages bring the kind of input {kind!r}; install the one that its model came with."
+            )
+        self[kind] = points[0].load()
+        return self[kind]
+
+
+INPUTS: Final[Mapping[str, ModelInputs]] = _Kinds(channels=ChannelInputs(), customers=CustomerInputs())
 
 
 def model_options(settings: Settings) -> ModelOptions:
@@ -82,7 +145,15 @@ def model_options(settings: Settings) -> ModelOptions:
             f"WEFT_LTV_HORIZONS_DAYS is {settings.ltv_horizons_days!r}; give whole days from 7 to 730, such as 90,365."
         )
     horizons = tuple(sorted({90, 365, *map(int, parts)}))
-    return ModelOptions(settings.seed, settings.churn_horizon_days, horizons)
+    economics = Economics(settings.contact_cost, settings.gross_margin, settings.contact_success_rate)
+    return ModelOptions(settings.seed, settings.churn_horizon_days, horizons, economics)
+
+
+def frames(connection: Connection, query: str) -> Iterator[pd.DataFrame]:
+    """The rows of a query in frames of bounded size, none of them empty, in no particular order."""
+    for batch in connection.batches(query):
+        frame: pd.DataFrame = batch.to_pandas(date_as_object=False)
+        yield frame
 
 
 def read_frame(connection: Connection, query: str) -> pd.DataFrame:
@@ -91,6 +162,17 @@ def read_frame(connection: Connection, query: str) -> pd.DataFrame:
     return frame
 
 
-def _labels(connection: Connection, horizon: int) -> pd.DataFrame:
-    query = "select * from features.customer_labels where horizon_days = {} order by customer_id, as_of_date"
-    return read_frame(connection, query.format(horizon))
+def _labels(connection: Connection, horizon: int, some: str) -> pd.DataFrame:
+    query = "select * from features.customer_labels where horizon_days = {} and {} order by customer_id, as_of_date"
+    return read_frame(connection, query.format(horizon, some))
+
+
+def _sample_share(connection: Connection) -> float | None:
+    """The share of customers that training reads; None for all of them."""
+    rows = int(scalar(connection, f"select count(*) from features.customer_features where {_OF_TRAINING}"))
+    return MOST_TRAINING_ROWS / rows if rows > MOST_TRAINING_ROWS else None
+
+
+def _sampled(share: float | None) -> str:
+    """SQL that holds for that share of customers: the same ones at every date and on every warehouse."""
+    return "1 = 1" if share is None else f"substr(md5(customer_id), 1, 8) < '{int(share * 16**8):08x}'"

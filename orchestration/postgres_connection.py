@@ -15,6 +15,7 @@ import pyarrow as pa
 from pyarrow import csv
 
 from orchestration.errors import WarehouseError
+from orchestration.warehouse import BATCH_ROWS
 
 ARROW_TYPES = {
     16: pa.bool_(),
@@ -32,6 +33,8 @@ ARROW_TYPES = {
 }
 """Arrow types by PostgreSQL's type numbers (pg_type.oid): boolean, integers, texts and json, float8, date, timestamp."""
 NUMERIC, BYTES = 1700, 17
+PARSED = csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False)
+"""A line without anything is the null of a table of one column."""
 
 
 @dataclass(frozen=True)
@@ -55,30 +58,41 @@ class PostgresConnection:
 
     def arrow(self, sql: str) -> pa.Table:
         """All rows of a query as Arrow. A numeric without precision (a sum, a quotient) comes as float64."""
+        with self._copied(sql) as (file, options, columns):
+            table = csv.read_csv(file, parse_options=PARSED, convert_options=options)
+        return _with_bytes(table, columns)
+
+    def batches(self, sql: str, *, size: int = BATCH_ROWS) -> Iterator[pa.Table]:
+        """See Connection. The rows lie in a file on disk meanwhile, not in memory."""
+        with self._copied(sql) as (file, options, columns):
+            found: list[pa.RecordBatch] = []
+            for batch in csv.open_csv(file, parse_options=PARSED, convert_options=options):
+                found.append(batch)
+                if sum(map(len, found)) >= size:
+                    yield _with_bytes(pa.Table.from_batches(found), columns)
+                    found = []
+            if sum(map(len, found)):
+                yield _with_bytes(pa.Table.from_batches(found), columns)
+
+    @contextmanager
+    def _copied(self, sql: str) -> Iterator[tuple[str, csv.ConvertOptions, Sequence[psycopg2.extensions.Column]]]:
+        """A CSV file of the rows, how it is read, and its columns."""
         query = renamed_schemas(sql, self.schemas)
-        with self.native.cursor() as cursor, tempfile.NamedTemporaryFile(prefix="weft-copy-") as file:
-            cursor.execute(f"select * from ({query}) as typed limit 0")
-            columns = cursor.description or ()
-            types = {column.name: _arrow_type(column) for column in columns}
-            cursor.copy_expert(f"copy ({query}) to stdout (format csv, header)", file)
+        with tempfile.NamedTemporaryFile(prefix="weft-copy-") as file:
+            with self.native.cursor() as cursor:
+                cursor.execute(f"select * from ({query}) as typed limit 0")
+                columns = cursor.description or ()
+                cursor.copy_expert(f"copy ({query}) to stdout (format csv, header)", file)
             file.flush()
-            table = csv.read_csv(
-                file.name,
-                # a line without anything is the null of a table of one column
-                parse_options=csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
-                convert_options=csv.ConvertOptions(
-                    column_types=types,
-                    null_values=[""],
-                    strings_can_be_null=True,
-                    quoted_strings_can_be_null=False,
-                    true_values=["t"],
-                    false_values=["f"],
-                ),
+            options = csv.ConvertOptions(
+                column_types={column.name: _arrow_type(column) for column in columns},
+                null_values=[""],
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=False,
+                true_values=["t"],
+                false_values=["f"],
             )
-        for index, column in enumerate(table.schema):
-            if columns[index].type_code == BYTES:
-                table = table.set_column(index, column.name, _bytes_of_hex(table[index]))
-        return table
+            yield file.name, options, columns
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -145,6 +159,13 @@ def renamed_schemas(sql: str, schemas: Mapping[str, str]) -> str:
         sql,
         flags=re.IGNORECASE,
     )
+
+
+def _with_bytes(table: pa.Table, columns: Sequence[psycopg2.extensions.Column]) -> pa.Table:
+    for index, column in enumerate(table.schema):
+        if columns[index].type_code == BYTES:
+            table = table.set_column(index, column.name, _bytes_of_hex(table[index]))
+    return table
 
 
 def _bytes_of_hex(column: pa.ChunkedArray) -> pa.Array:

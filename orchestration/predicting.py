@@ -1,25 +1,23 @@
-"""Between features and audiences: train the models on labelled rows, let the gate judge them, score today's customers."""
+"""Between features and scores: train the models on labelled rows and let the gate judge them."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 
-from ml import MODELS, gate, registry, schema
-from ml.model import Fitted, ModelError, ModelModule, ModelOptions
+from ml import gate, registry, schema
+from ml.model import Fitted, ModelError, ModelModule
 from orchestration.failpoints import OnStep, failpoints
-from orchestration.model_inputs import INPUTS, model_options
+from orchestration.model_inputs import INPUTS, Sampled, model_options
 from orchestration.model_registry import ModelRegistry
 from orchestration.settings import Settings
 from orchestration.state import State, utc_now
 from orchestration.warehouse import Connection, write_table
 
 
-def load(models: ModelRegistry, model: str, version: str, root: Path) -> Fitted[Any]:
+def load(models: ModelRegistry, model: str, version: str, root: registry.Root) -> Fitted[Any]:
     """A registered version from its files. Raises RegistryError where it is unknown, ModelError where it cannot score."""
     return registry.load(root, model, version, artifact_sha256=models.card(model, version)["artifact_sha256"])
 
@@ -48,6 +46,8 @@ def train(
         module.params(options),
         champion=_scoring_model(models, module.MODEL, settings.models),
     )
+    if isinstance(inputs, Sampled) and (sample := inputs.sample(connection)):
+        trained = replace(trained, card=replace(trained.card, parameters={**trained.card.parameters, "sample": sample}))
     on_step("trained")
     registry.clear_unfinished(settings.models)
     saved = registry.save(trained, settings.models, on_step=on_step)
@@ -63,7 +63,7 @@ def train(
     return models.card(module.MODEL, saved.version)
 
 
-def _scoring_model(models: ModelRegistry, model: str, root: Path) -> Any:
+def _scoring_model(models: ModelRegistry, model: str, root: registry.Root) -> Any:
     """The champion's model that scores; None where there is none or its files are damaged."""
     champion = next(iter(models.champions(model)), None)
     if champion is None:
@@ -75,12 +75,13 @@ def _scoring_model(models: ModelRegistry, model: str, root: Path) -> Any:
 
 
 def _decide(
-    module: ModelModule, trained: Fitted[Any], version: str, *, models: ModelRegistry, root: Path, rows: Any
+    module: ModelModule, trained: Fitted[Any], version: str, *, models: ModelRegistry, root: registry.Root, rows: Any
 ) -> gate.Decision | None:
     """What the gate says; None where this version was judged before and needs no new judgement."""
     champion = next(iter(models.champions(module.MODEL)), None)
     if champion is None:
-        return gate.Decision(True, "the first model")
+        leaks = gate.suspected_leaks(trained)
+        return gate.Decision(True, " ".join(["the first model; but" if leaks else "the first model", *leaks.values()]))
     if champion == version:
         return None
     try:
@@ -92,94 +93,11 @@ def _decide(
     return gate.decide(module, trained, fitted, against=champion, rows=rows)
 
 
-@dataclass(frozen=True)
-class Scored:
-    """What becomes of one model's table: `scores` made by `version`; None: the scores that are there stay.
-
-    `problems` say why the champion, or nobody, could score.
-    """
-
-    scores: pd.DataFrame | None
-    version: str | None
-    problems: tuple[str, ...]
-
-
-def score(
-    connection: Connection,
-    *,
-    settings: Settings,
-    state: State,
-    on_step: OnStep = failpoints("scoring"),
-) -> dict[str, Scored]:
-    """Score today's customers with every model's champion; all tables of `predictions` change in one transaction or not.
-
-    Where a champion's files are damaged, the newest champion before it that is whole scores. Where none is, or the
-    features are not those of the run, the scores of the last run stay. Returns what happened, by model.
-    """
-    options = model_options(settings)
-    scored = {
-        module.MODEL: _scores(connection, module, options, models=state.models, root=settings.models)
-        for module in MODELS
-    }
-    on_step("scored")
-    with connection.transaction():
-        for module in MODELS:
-            _write_scores(connection, module.TABLE, scored[module.MODEL].scores)
-            on_step(f"{module.TABLE} written")
-        write_model_versions(connection, state.models)
-    on_step("committed")
-    return scored
-
-
-def _scores(
-    connection: Connection, module: ModelModule, options: ModelOptions, *, models: ModelRegistry, root: Path
-) -> Scored:
-    champions = list(dict.fromkeys(models.champions(module.MODEL)))
-    if not champions:
-        return Scored(_no_scores(module.TABLE), None, ())
-    inputs = INPUTS[module.reads(options).kind]
-    problems: list[str] = []
-    for version in champions:
-        try:
-            fitted = load(models, module.MODEL, version, root)
-            parts = [module.score(fitted.model, batch) for batch in inputs.batches(connection)]
-            scores = pd.concat(parts or [_no_scores(module.TABLE)], ignore_index=True).assign(model_version=version)
-        except (ModelError, schema.FeatureError) as error:
-            problems.append(str(error))
-        else:
-            return Scored(scores, version, tuple(problems))
-    return Scored(None, None, tuple(dict.fromkeys(problems)))
-
-
-def _no_scores(table: str) -> pd.DataFrame:
-    return pd.DataFrame(columns=list(schema.PREDICTIONS[table]))
-
-
-def _write_scores(connection: Connection, table: str, scores: pd.DataFrame | None) -> None:
-    """Without new scores the table keeps its rows; it is there in any case, because dbt reads it."""
-    columns = schema.PREDICTIONS[table]
-    if scores is None:
-        _write(connection, table, _no_scores(table), columns, append=True)
-    else:
-        _write(connection, table, scores, columns)
-
-
 def write_model_versions(connection: Connection, models: ModelRegistry) -> None:
     """Copy the registry into predictions.model_versions."""
     columns = schema.PREDICTIONS["model_versions"]
     cards = pd.DataFrame(models.cards(), columns=list(columns))
     for name in ("trained_at", "as_of_date", "test_date"):
         cards[name] = pd.to_datetime(cards[name])
-    _write(connection, "model_versions", cards, columns)
-
-
-def _write(
-    connection: Connection,
-    table: str,
-    frame: pd.DataFrame,
-    columns: Mapping[str, str],
-    *,
-    append: bool = False,
-) -> None:
-    rows = pa.Table.from_pandas(frame[list(columns)], preserve_index=False)
-    write_table(connection, f"predictions.{table}", rows, columns, append=append)
+    rows = pa.Table.from_pandas(cards[list(columns)], preserve_index=False)
+    write_table(connection, "predictions.model_versions", rows, columns)

@@ -3,11 +3,14 @@
 DuckDB and PostgreSQL stand behind the same two protocols; SQL written against them is standard SQL with `?` for values.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import pyarrow as pa
+
+BATCH_ROWS = 65_536
+"""Rows that are read at a time where a table may be of any size."""
 
 KEEP_BUILDS = 3
 """Whole builds that stay readable: the one that is served, and those that a publication in progress may still read."""
@@ -28,6 +31,9 @@ class Connection(Protocol):
 
     def arrow(self, sql: str) -> pa.Table:
         """All rows of a query as Arrow."""
+
+    def batches(self, sql: str, *, size: int = BATCH_ROWS) -> Iterator[pa.Table]:
+        """The rows of a query in parts of about `size` rows, none of them empty; other statements may run in between."""
 
     def transaction(self) -> AbstractContextManager[None]:
         """All of the block or nothing of it."""
@@ -111,6 +117,14 @@ def create_table(connection: Connection, table: str, columns: Mapping[str, str],
         return
     connection.execute(f"create schema if not exists {table.partition('.')[0]}")
     connection.execute(f"create table if not exists {table} ({declared})")
+
+
+def add_columns(connection: Connection, table: str, columns: Mapping[str, str]) -> None:
+    """Add to a table, which exists, those of the columns that it lacks; they hold nothing yet."""
+    present = connection.arrow(f"select * from {table} where 1 = 0").column_names
+    for name, type_ in columns.items():
+        if name not in present:
+            connection.execute(f"alter table {table} add column {name} {TEXT if type_.lower() == 'varchar' else type_}")
 
 
 def first_row(connection: Connection, query: str, parameters: Sequence[object] = ()) -> tuple[Any, ...] | None:

@@ -62,7 +62,7 @@ def test_scores_have_the_promised_columns(trained_segments: Model, features: pd.
     assert [*scores.columns, "model_version"] == list(schema.PREDICTIONS["segments"])
     assert scores["segment_id"].dtype == np.int32
     for found, name in zip(scores["segment_id"], scores["segment_name"], strict=True):
-        assert trained_segments.model.names[found] == name
+        assert trained_segments.model.names[trained_segments.model.ids.index(found)] == name
 
 
 def test_assignment_uses_the_scaling_of_training_not_that_of_the_rows(

@@ -263,3 +263,15 @@ def test_a_warehouse_that_cannot_be_reached_is_one_sentence_without_the_password
         raise AssertionError("nobody is there")
     assert "127.0.0.1:1" in str(failure.value)
     assert "hunter2" not in str(failure.value)
+
+
+def test_rows_come_in_batches_while_others_are_written(warehouse: Warehouse) -> None:
+    with warehouse.writer() as connection:
+        numbers = pa.table({"number": list(range(5_000)), "text": [None, "", 'a "quoted"\nline', "ü"] * 1_250})
+        write_table(connection, "control.numbers", numbers, {"number": "bigint", "text": "varchar"})
+        seen = []
+        for batch in connection.batches("select * from control.numbers", size=2_048):
+            connection.execute("delete from control.numbers where number < 10")
+            seen.append(batch)
+        assert pa.concat_tables(seen).sort_by("number").to_pydict() == numbers.to_pydict()
+        assert list(connection.batches("select * from control.numbers where number < 0")) == []
