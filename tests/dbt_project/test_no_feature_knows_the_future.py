@@ -65,7 +65,7 @@ def twins_built(home: Path, seeds: range) -> Shop:
         events += [named(event, f"{twin}{seed}") for twin in ("a", "b") for event in past]
         events += [named(event, f"b{seed}") for event in future]
     shop.land(events)
-    shop.run(NOW, until="customer_features")
+    shop.run(NOW, until="customer_features channel_features")
     return shop
 
 
@@ -96,6 +96,7 @@ def differing(connection: Connection, rows: str, **options: datetime) -> int:
 
 
 FEATURES = f"select customer_id, as_of_date, {', '.join(FEATURE_NAMES)} from features.customer_features"
+CHANNELS = "select * from features.channel_features"
 ROWS = """
     select features.customer_id, features.as_of_date, count(told.{key}) from features.customer_features as features
     left join {table} as told on told.customer_id = features.customer_id and {condition} group by 1, 2
@@ -125,10 +126,11 @@ def check(shop: Shop, count: int) -> None:
         assert len(list(pairs(twins))) == count
         assert all(len(rows) >= 20 and len({row[0] for row in rows}) >= 5 for rows in twins.values())
         assert differing(connection, FEATURES) == 0
+        assert differing(connection, CHANNELS) == 0
         assert {
             leak: differing(connection, query) for leak, query in LEAKS.items() if not differing(connection, query)
         } == {}
-        assert differing(connection, FEATURES, until=NOW) == count
+        assert [differing(connection, rows, until=NOW) for rows in (FEATURES, CHANNELS)] == [count, count]
 
 
 @pytest.mark.slow
