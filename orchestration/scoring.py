@@ -15,6 +15,7 @@ import ml
 from ml import MODELS, schema
 from ml.model import Fitted, ModelError, ModelModule, ModelOptions
 from orchestration.failpoints import OnStep, failpoints
+from orchestration.matured_scores import remember_scores
 from orchestration.model_inputs import INPUTS, CustomerRows, ModelInputs, frames, model_options
 from orchestration.predicting import load, write_model_versions
 from orchestration.segment_history import settle_segments
@@ -53,7 +54,12 @@ def _settle_segments(connection: Connection, scored: Scored) -> None:
         settle_segments(connection, scored.version)
 
 
-AFTER_SCORING: Final[dict[str, AfterScoring]] = {"segments": _settle_segments}
+def _remember_churn(connection: Connection, scored: Scored) -> None:
+    if scored.fitted is not None:
+        remember_scores(connection, horizon_days=scored.fitted.card.horizon_days)
+
+
+AFTER_SCORING: Final[dict[str, AfterScoring]] = {"churn": _remember_churn, "segments": _settle_segments}
 """By model: histories, totals and other tables that are made from its table once that holds the new scores."""
 
 
