@@ -13,7 +13,7 @@ from ml.calibration import fit_calibration
 from ml.churn_model import INPUT_NAMES, ChurnModel, churn_inputs, from_files
 from ml.contacting import Economics, choose_threshold
 from ml.drift import histograms
-from ml.evaluation import churn_metrics, leak_warnings, season_warnings
+from ml.evaluation import churn_metrics, leak_warnings, season_warnings, too_good
 from ml.fingerprint import data_fingerprint
 from ml.linear import fit_logistic
 from ml.model import ModelCard, ModelError, ModelOptions, Reads, Trained
@@ -76,7 +76,7 @@ def train(
     churned = _churned(test)
     predictions = {MODEL: judged.probability(schema.matrix(test)), **baselines.churn(before, split, test)}
     metrics = {name: _metrics(judged, churned, chances) for name, chances in predictions.items()}
-    leaks = leak_warnings(schema.matrix(test), churned, INPUTS)
+    leaks = leak_warnings(schema.matrix(test), churned, INPUTS) + too_good(metrics[MODEL]["roc_auc"])
     metrics[MODEL]["warnings"] = leaks + season_warnings(rows["tenure_days"].max())
     model = _fit(rows, split.rolled_forward(), params)
     card = ModelCard(
@@ -153,6 +153,11 @@ def _churned(rows: pd.DataFrame) -> npt.NDArray[np.bool_]:
 
 
 def _check_trainable(rows: pd.DataFrame) -> None:
+    odd = int((_churned(rows) == (rows["order_count_in_horizon"].to_numpy() > 0)).sum())
+    if odd:
+        raise ModelError(
+            f"Churn cannot be learnt: in {odd} of {len(rows)} training rows has_churned contradicts order_count_in_horizon."
+        )
     churned = int(_churned(rows).sum())
     rarer, name = min((churned, "churned"), (len(rows) - churned, "stayed"))
     if rarer < SMALLEST_CLASS:
