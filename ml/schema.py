@@ -1,7 +1,7 @@
 """The columns ml reads and writes: the Python side of the seams with dbt (features in, predictions out)."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import numpy as np
@@ -38,6 +38,15 @@ FURTHER_LABEL: Final = re.compile(r"net_revenue_in_\d+d")
 """Labels of further horizons, null where they have not passed since the row's date (see `ml.model.Reads`)."""
 LABEL_NAMES: Final = tuple(name for name in LABELS if name not in KEYS)
 
+LTV_HORIZONS: Final = (90, 365)
+"""Horizons of LTV in days that every installation has; others may be added to them."""
+
+
+def value_columns(days: int) -> tuple[str, str, str]:
+    """The columns of ltv_scores for one horizon: expectation, lower and upper bound."""
+    return f"expected_net_revenue_{days}d", f"lower_net_revenue_{days}d", f"upper_net_revenue_{days}d"
+
+
 _SCORED: Final[dict[str, str]] = {"customer_id": "VARCHAR", "as_of_date": "DATE"}
 
 PREDICTIONS: Final[dict[str, dict[str, str]]] = {
@@ -50,10 +59,28 @@ PREDICTIONS: Final[dict[str, dict[str, str]]] = {
     },
     "ltv_scores": {
         **_SCORED,
-        "expected_net_revenue_90d": "FLOAT8",
-        "lower_net_revenue_90d": "FLOAT8",
-        "upper_net_revenue_90d": "FLOAT8",
+        **{name: "FLOAT8" for days in LTV_HORIZONS for name in value_columns(days)},
         "reason_codes": "JSON",
+        "model_version": "VARCHAR",
+    },
+    "best_channels": {
+        **_SCORED,
+        "channel": "VARCHAR",
+        "probability": "FLOAT8",
+        "lower_probability": "FLOAT8",
+        "upper_probability": "FLOAT8",
+        "is_reachable": "BOOLEAN",
+        "reason": "VARCHAR",
+        "model_version": "VARCHAR",
+    },
+    "ltv_totals": {
+        "as_of_date": "DATE",
+        "horizon_days": "BIGINT",
+        "customers": "BIGINT",
+        "expected_total": "FLOAT8",
+        "lower_total": "FLOAT8",
+        "upper_total": "FLOAT8",
+        "warning": "VARCHAR",
         "model_version": "VARCHAR",
     },
     "next_orders": {
@@ -107,6 +134,16 @@ PREDICTIONS: Final[dict[str, dict[str, str]]] = {
 }
 
 
+def columns_of(table: str, ltv_horizons: Iterable[int] = LTV_HORIZONS) -> dict[str, str]:
+    """The columns of a table of `predictions`; ltv_scores has three for every horizon, in ascending order."""
+    if table != "ltv_scores":
+        return PREDICTIONS[table]
+    values = {name: "FLOAT8" for days in sorted({*LTV_HORIZONS, *ltv_horizons}) for name in value_columns(days)}
+    ends = {name: type_ for name, type_ in PREDICTIONS[table].items() if name not in values}
+    before = {name: ends.pop(name) for name in _SCORED}
+    return {**before, **values, **ends}
+
+
 def check_features(frame: pd.DataFrame) -> None:
     """Refuse a frame that is not (customer_id, as_of_date, FEATURES), one row per key; the order of columns is free.
 
@@ -142,10 +179,18 @@ def ordered(frame: pd.DataFrame) -> pd.DataFrame:
 def matrix(frame: pd.DataFrame) -> FloatArray:
     """The features as float64, (rows, len(FEATURES)), in FEATURES order; infinity becomes NaN."""
     values = np.empty((len(frame), len(FEATURE_NAMES)), dtype=np.float64)
-    for position, name in enumerate(FEATURE_NAMES):
-        values[:, position] = pd.to_numeric(frame[name]).to_numpy(dtype=np.float64, na_value=np.nan)
+    if is_plain(frame):
+        values[:] = frame[list(FEATURE_NAMES)].to_numpy()
+    else:
+        for position, name in enumerate(FEATURE_NAMES):
+            values[:, position] = pd.to_numeric(frame[name]).to_numpy(dtype=np.float64, na_value=np.nan)
     values[~np.isfinite(values)] = np.nan
     return values
+
+
+def is_plain(frame: pd.DataFrame) -> bool:
+    """Whether every feature is float64 as it stands, as in the rows of one request: then no column has to be looked at by itself."""
+    return all(kind == np.float64 for kind in frame.dtypes[list(FEATURE_NAMES)])
 
 
 def batches(rows: int, *, size: int = 65_536) -> Iterator[slice]:
@@ -180,6 +225,8 @@ def _check_columns(frame: pd.DataFrame, wanted: tuple[str, ...]) -> None:
 
 
 def _check_types(frame: pd.DataFrame, names: tuple[str, ...]) -> None:
+    if frozenset(names) <= frozenset(FEATURE_NAMES) and is_plain(frame):
+        return
     wrong = [f"{n} ({frame[n].dtype})" for n in names if not _is_numeric(frame[n])]
     if wrong:
         raise FeatureError(f"Not numeric: {', '.join(wrong)}; cast them to BIGINT, DOUBLE or BOOLEAN.")
