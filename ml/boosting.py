@@ -95,6 +95,15 @@ class Grower:
             raw[fold.held] = booster.predict(values[fold.held], raw_score=True, num_iteration=trees)
         return trees, raw
 
+    def raw_of_unseen(self, values: FloatArray, target: FloatArray, folds: Sequence[Fold], *, trees: int) -> FloatArray:
+        """The raw prediction of each held-out row from `trees` trees on all dates of the other customers; NaN elsewhere."""
+        raw = np.full(len(values), np.nan)
+        for fold in folds:
+            if len(np.unique(target[~fold.held])) > 1:
+                grown = self.grow(values[~fold.held], target[~fold.held], trees=trees)
+                raw[fold.held] = grown.raw(values[fold.held])
+        return raw
+
     def _grow_until_later_suffers(self, values: FloatArray, target: FloatArray, fold: Fold) -> lgb.Booster:
         settings = self._settings(int(fold.seen.sum()))
         seen = self._dataset(values[fold.seen], target[fold.seen], settings)
