@@ -59,7 +59,7 @@ def fit(rows: pd.DataFrame, split: Split, params: LtvParams) -> LtvModel:
     shares = _shares(members[known], revenue[known], params)
     expected = np.where(known, blend(members, shares), np.nan)
     days = pd.to_datetime(rows["as_of_date"]).dt.normalize()
-    dates = (days - days.min()).dt.days.to_numpy(dtype=np.float64)
+    dates = np.asarray((days - days.min()) / pd.Timedelta(days=1), dtype=np.float64)
     seen = spans(rows, base, params.horizons, until=days.max() + timedelta(days=base))
     return LtvModel(
         rhythm,

@@ -49,20 +49,26 @@ def test_totals_are_the_sums_of_the_scores_of_the_run_and_stay_with_them(
         assert expected == pytest.approx(total, abs=0.01)
         assert lower < expected < upper
     with platform.warehouse.writer() as connection:
-        connection.execute("update control.feature_dates set as_of_date = ? where not is_training_date", [TODAY + timedelta(days=1)])
+        connection.execute(
+            "update control.feature_dates set as_of_date = ? where not is_training_date", [TODAY + timedelta(days=1)]
+        )
         shown = total_table(connection)
     assert score_at(platform)["ltv"].rows is None, "features of another day: the scores stay"
     assert rows_of(platform, TOTALS) == found
     assert shown.count("\n") == 3 and "No outcome over 365 days is known yet" in shown
 
 
-def test_a_further_horizon_gets_columns_in_a_table_that_is_there_and_numbers_with_the_next_training(tmp_path: Path) -> None:
+def test_a_further_horizon_gets_columns_in_a_table_that_is_there_and_numbers_with_the_next_training(
+    tmp_path: Path,
+) -> None:
     platform = shop(tmp_path)
     train_at(platform, ltv)
     score_at(platform)
     more = platform_at(tmp_path, ltv_horizons_days="90,180,365")
     score_at(more)
-    count = "select count(*), count(expected_net_revenue_180d), count(expected_net_revenue_90d) from predictions.ltv_scores"
+    count = (
+        "select count(*), count(expected_net_revenue_180d), count(expected_net_revenue_90d) from predictions.ltv_scores"
+    )
     [(everybody, *known)] = rows_of(more, count)
     assert known == [0, everybody]
     version = train_at(more, ltv)["version"]
