@@ -25,7 +25,7 @@ def card_text(card: ModelCard, module: ModelModule) -> str:
             *_section("Data", [_data(card)]),
             *_section("Quality", [_quality(card), *_tables(card.metrics)]),
             *_section("Limits", [_bullets([*card.metrics.get("warnings", []), *module.LIMITS])]),
-            *_section("Features", [_features(card)]),
+            *_section("Features", [_features(card, module)]),
             *_section("Parameters", [_parameters(card)]),
             *_section("Make it again", [_again(card)]),
         ]
@@ -42,7 +42,7 @@ def _data(card: ModelCard) -> str:
         "outcomes": f"the {card.horizon_days} days after each date",
         "trained on": f"{card.train_rows:,} rows of {dates}",
         "judged on": f"{card.test_rows:,} rows of {card.test_date}, none of whose outcomes it had seen",
-        "the model that scores": f"the same recipe, fitted once more with {card.test_date} among its dates",
+        "the model that scores": f"the same recipe, fitted once more on all labelled dates up to {card.test_date}",
         "fingerprint of all rows": f"`{card.data_fingerprint}`",
     }
     return _table(["", ""], facts.items())
@@ -68,8 +68,9 @@ def _tables(metrics: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def _features(card: ModelCard) -> str:
-    known = {feature.name: feature for feature in FEATURES}
+def _features(card: ModelCard, module: ModelModule) -> str:
+    """A module that reads other columns than those of customers says what they mean, as FEATURES."""
+    known = {feature.name: feature for feature in (*FEATURES, *getattr(module, "FEATURES", ()))}
     rows = [(f"`{name}`", known[name].unit, known[name].words.format(value="…")) for name in card.features]
     return _table(["feature", "unit", "in words"], rows)
 

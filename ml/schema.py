@@ -53,6 +53,7 @@ PREDICTIONS: Final[dict[str, dict[str, str]]] = {
     "churn_scores": {
         **_SCORED,
         "churn_probability": "FLOAT8",
+        "is_at_risk": "BOOLEAN",
         "reason_codes": "JSON",
         "model_version": "VARCHAR",
     },
@@ -60,6 +61,16 @@ PREDICTIONS: Final[dict[str, dict[str, str]]] = {
         **_SCORED,
         **{name: "FLOAT8" for days in LTV_HORIZONS for name in value_columns(days)},
         "reason_codes": "JSON",
+        "model_version": "VARCHAR",
+    },
+    "best_channels": {
+        **_SCORED,
+        "channel": "VARCHAR",
+        "probability": "FLOAT8",
+        "lower_probability": "FLOAT8",
+        "upper_probability": "FLOAT8",
+        "is_reachable": "BOOLEAN",
+        "reason": "VARCHAR",
         "model_version": "VARCHAR",
     },
     "ltv_totals": {
@@ -168,10 +179,18 @@ def ordered(frame: pd.DataFrame) -> pd.DataFrame:
 def matrix(frame: pd.DataFrame) -> FloatArray:
     """The features as float64, (rows, len(FEATURES)), in FEATURES order; infinity becomes NaN."""
     values = np.empty((len(frame), len(FEATURE_NAMES)), dtype=np.float64)
-    for position, name in enumerate(FEATURE_NAMES):
-        values[:, position] = pd.to_numeric(frame[name]).to_numpy(dtype=np.float64, na_value=np.nan)
+    if is_plain(frame):
+        values[:] = frame[list(FEATURE_NAMES)].to_numpy()
+    else:
+        for position, name in enumerate(FEATURE_NAMES):
+            values[:, position] = pd.to_numeric(frame[name]).to_numpy(dtype=np.float64, na_value=np.nan)
     values[~np.isfinite(values)] = np.nan
     return values
+
+
+def is_plain(frame: pd.DataFrame) -> bool:
+    """Whether every feature is float64 as it stands, as in the rows of one request: then no column has to be looked at by itself."""
+    return all(kind == np.float64 for kind in frame.dtypes[list(FEATURE_NAMES)])
 
 
 def batches(rows: int, *, size: int = 65_536) -> Iterator[slice]:
@@ -206,6 +225,8 @@ def _check_columns(frame: pd.DataFrame, wanted: tuple[str, ...]) -> None:
 
 
 def _check_types(frame: pd.DataFrame, names: tuple[str, ...]) -> None:
+    if frozenset(names) <= frozenset(FEATURE_NAMES) and is_plain(frame):
+        return
     wrong = [f"{n} ({frame[n].dtype})" for n in names if not _is_numeric(frame[n])]
     if wrong:
         raise FeatureError(f"Not numeric: {', '.join(wrong)}; cast them to BIGINT, DOUBLE or BOOLEAN.")

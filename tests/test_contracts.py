@@ -12,6 +12,7 @@ from ml import schema as ml_schema
 from orchestration.clock import FEATURE_DATES, LABEL_HORIZONS
 from orchestration.membership_tables import TABLES as MEMBERSHIP_TABLES
 from orchestration.stitching import MEMBERSHIP_CHANGES, REVIEW_CHANGES
+from orchestration.treatments import COLUMNS as TREATMENT_OUTCOMES
 from orchestration.warehouse import SQL_TYPES
 
 
@@ -87,6 +88,10 @@ def test_ml_reads_the_features_and_labels_that_dbt_builds(manifest: dict[str, An
 def test_profiles_read_the_columns_that_scoring_writes(manifest: dict[str, Any], table: str) -> None:
     written = {name: type_.lower() for name, type_ in ml_schema.PREDICTIONS[table].items()}
     assert source_columns(manifest, "predictions", table) == written
+
+
+def test_dbt_describes_the_columns_of_treatment_outcomes(manifest: dict[str, Any]) -> None:
+    assert source_columns(manifest, "predictions", "treatment_outcomes") == TREATMENT_OUTCOMES
 
 
 @pytest.mark.parametrize("table", MEMBERSHIP_TABLES)

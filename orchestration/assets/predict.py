@@ -7,6 +7,7 @@ import dagster as dg
 
 from ml import MODELS, registry
 from ml.model import ModelError
+from ml.model_store import place
 from ml.plots import model_plot
 from orchestration.ltv_totals import total_table
 from orchestration.model_checks import picture
@@ -56,7 +57,7 @@ def _shown(model: str, card: dict[str, Any], platform: Platform) -> dict[str, dg
         f"{model}_card": dg.MetadataValue.md(
             registry.read_card_text(root, model, version, artifact_sha256=card["artifact_sha256"])
         ),
-        f"{model}_files": dg.MetadataValue.path(root / model / version),
+        f"{model}_files": dg.MetadataValue.text(str(place(root, model, version))),
     }
     plot = model_plot(model, metrics, currency=platform.settings.reporting_currency)
     return shown | ({f"{model}_plot": picture(plot, f"{model} on the test date")} if plot else {})
