@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass
 from typing import Final
 
 import numpy as np
-
 from scipy.special import expit
 
 from ml.bgnbd import BgNbd

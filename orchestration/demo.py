@@ -178,13 +178,11 @@ SHOWN_METRICS = {
 
 
 def _print_models(platform: Platform, console: Console) -> None:
-    from ml import registry
-
     champions = [card for card in platform.state.models.cards() if card["is_champion"]]
     if not champions:
         console.print("No model: history is too short to learn from.")
     for card in champions:
-        names = SHOWN_METRICS.get(card["model"], registry.MODULES[card["model"]].HEADLINE)
+        names = SHOWN_METRICS.get(card["model"], ())
         table = Table(f"{card['model']} on {card['test_rows']:,} rows of {card['test_date']}", *names, box=None)
         for label, metrics in [
             (f"model {card['version']}", json.loads(card["metrics"])),
