@@ -104,6 +104,11 @@ def _write(connection: Connection, table: str, frame: pd.DataFrame, columns: Any
     write_table(connection, table, pa.Table.from_pandas(frame, preserve_index=False), columns)
 
 
+def rewrite(platform: Platform, rows: pd.DataFrame, features: pd.DataFrame, day: date = TODAY) -> None:
+    with platform.warehouse.writer() as connection:
+        write_shop(connection, rows, features, day)
+
+
 def train_at(platform: Platform, module: Any = churn, day: date = TODAY, **options: Any) -> dict[str, Any]:
     with platform.warehouse.writer() as connection:
         as_of = datetime(day.year, day.month, day.day)
@@ -164,7 +169,7 @@ def saves_in_place() -> None:
         elsewhere = registry.save_whole(fitted, root.with_name("elsewhere"))  # type: ignore[attr-defined]
         folder = root / elsewhere.model / elsewhere.version
         folder.mkdir(parents=True)
-        for file in sorted(elsewhere.folder.iterdir(), key=lambda file: file.name != registry.MANIFEST):
+        for file in sorted(elsewhere.place.path.iterdir(), key=lambda file: file.name != registry.MANIFEST):
             (folder / file.name).write_bytes(file.read_bytes())
             on_step(f"{file.name} written")
         return elsewhere

@@ -148,7 +148,7 @@ def test_without_the_hash_the_damaged_champion_would_score(platform: Platform, m
     right = scores_of(platform)["churn_scores"]
     damage(platform, new)
     monkeypatch.setattr(
-        registry, "_read_checked", lambda folder, _: {path.name: path.read_bytes() for path in folder.iterdir()}
+        registry, "_read_checked", lambda where, _: {path.name: path.read_bytes() for path in where.path.iterdir()}
     )
     scored = score_at(platform, anew=True)["churn"]
     assert (scored.version, scored.problems) == (new, ())

@@ -24,21 +24,9 @@ from tests.orchestration.model_shop import (
 )
 
 
-@pytest.fixture(scope="module")
-def trained_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    home = tmp_path_factory.mktemp("scoring")
-    platform = platform_at(home)
-    with platform.warehouse.writer() as connection:
-        write_shop(connection, labelled(), of_today(TODAY), TODAY)
-    for module in MODELS:
-        train_at(platform, module)
-    score_at(platform)
-    return home
-
-
 @pytest.fixture
-def platform(trained_home: Path, tmp_path: Path) -> Platform:
-    return platform_at(Path(shutil.copytree(trained_home, tmp_path / "home")))
+def platform(home_with_models: Path, tmp_path: Path) -> Platform:
+    return platform_at(Path(shutil.copytree(home_with_models, tmp_path / "home")))
 
 
 def execute(platform: Platform, *statements: str) -> None:
