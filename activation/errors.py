@@ -17,6 +17,10 @@ class NotPublishedError(ActivationError):
     """Redis holds no usable publication of what was asked for; it is never answered as "not a member"."""
 
 
+class FeaturesNotPublishedError(NotPublishedError):
+    """Redis holds no features of customers, or not those that a model asks for."""
+
+
 class StoreUnavailableError(ActivationError):
     """Redis did not answer a reader, or refused it."""
 

@@ -18,6 +18,26 @@ if #fields == 0 then id = false end
 return {id, fields, manifest[1], manifest[2], manifest[3]}
 """
 
+# KEYS: per customer the key of its identifier. ARGV: the prefixes of profiles and of redirects, the profiles manifest, the field of
+# features; then per customer where the search starts: '=' and its id, '?' its identifier's key, '!' nowhere.
+# Answers per customer {id, features, _as_of} or {}, then the manifest's names of features, as_of and confirmed_as_of.
+FIND_FEATURES = """
+local found = {}
+for at, key in ipairs(KEYS) do
+  local start = ARGV[4 + at]
+  local id, hops, values = string.sub(start, 2), 0, {}
+  if start == '?' then id = redis.call('GET', key) elseif start == '!' then id = false end
+  while id and hops <= 16 do
+    values = redis.call('HMGET', ARGV[1] .. id, ARGV[4], '_as_of')
+    if values[2] then break end
+    id = redis.call('GET', ARGV[2] .. id)
+    hops = hops + 1
+  end
+  found[at] = id and values[1] and {id, values[1], values[2]} or {}
+end
+return {found, redis.call('HMGET', ARGV[3], 'features', 'as_of', 'confirmed_as_of')}
+"""
+
 _CURRENT_VERSION = """
 local a = KEYS[1]
 local version = redis.call('GET', a .. ':current')

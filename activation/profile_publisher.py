@@ -1,5 +1,6 @@
 """Publish all profiles and identifiers: only what changed is sent, and each customer's hash is replaced in one step."""
 
+import json
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from activation.errors import PublicationError, StalePublisherError
 from activation.profile_plan import Mode, ProfilesPlan, difference_to_snapshot, everything, is_complete
 from activation.profile_rows import fingerprinted
 from activation.profile_snapshot import stage_keys, total_checksum
+from activation.published_features import feature_names
 from activation.published_values import check_numbers, instant_text, text
 from activation.session import Session, publishing
 
@@ -50,12 +52,14 @@ def publish_profiles(
     as_of: datetime,
     snapshot: Path,
     published_at: datetime,
+    features: pa.Table | None = None,
     on_step: Callable[[str], None] | None = None,
 ) -> ProfilesReport:
     """Make Redis hold exactly these profiles (one row per customer) and identifiers (one row per type and value).
 
     `profiles`: customer_id, any typed columns, `audiences` (list of strings); texts as in column_text. `identifiers`:
     identifier_type, identifier_value (normalised), customer_id; a merged id is an identifier of type customer_id.
+    `features`: customer_id, as_of_date, numbers; published as one field of the profile of each customer that has a row.
     Only what differs from the last publication is sent, as `snapshot` (an Arrow file this function keeps) remembers
     it and while Redis's manifest agrees; else everything is sent and stale keys are searched for and removed.
     Identifiers always lead to a profile that is there: profiles first, then identifiers, removals last.
@@ -65,7 +69,7 @@ def publish_profiles(
     started = time.perf_counter()
     reached = on_step or (lambda _step: None)
     check_numbers(version=version, build=build)
-    people, names = profile_rows.profile_rows(profiles), profile_rows.identifier_rows(identifiers)
+    people, names = profile_rows.profile_rows(profiles, features), profile_rows.identifier_rows(identifiers)
     with publishing(client, "profiles") as session, ThreadPoolExecutor(1) as background:
         # Where everything is sent anyway, fingerprints are needed only at the end: they are taken meanwhile.
         fingerprints = background.submit(lambda: (fingerprinted(people), fingerprinted(names)))
@@ -100,6 +104,7 @@ def publish_profiles(
             build=str(build),
             state="complete",
             published_at=instant_text(published_at),
+            **({} if features is None else {"features": json.dumps(feature_names(features))}),
         )
         reached("complete")
     return _report(plan, stream, version=version, people=people, names=names, started=started)

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from activation import keys, resp
 from activation.column_text import as_text, plain_table
 from activation.fingerprint import ROWS_AT_ONCE, Hashes, column_hashes, combine, string_hashes
+from activation.published_features import FIELD, features_by_customer
 from activation.set_difference import has_repeats
 
 _BINARY = pa.binary()
@@ -39,8 +40,8 @@ class Fingerprinted:
     fingerprints: Hashes
 
 
-def profile_rows(profiles: pa.Table) -> KeyRows:
-    """Check the profiles (customer_id, any typed columns, audiences: list of strings).
+def profile_rows(profiles: pa.Table, features: pa.Table | None = None) -> KeyRows:
+    """Check the profiles (customer_id, any typed columns, audiences: list of strings), and put features beside them.
 
     Grain: one row per customer. Raises ValueError for a missing, null, empty or repeated customer_id and for a column
     whose name starts with `_`."""
@@ -53,6 +54,8 @@ def profile_rows(profiles: pa.Table) -> KeyRows:
     names = _present(table[CUSTOMER_ID], "customer_id of the profiles").combine_chunks()
     table = table.drop_columns([CUSTOMER_ID])
     hashes = _distinct_hashes(names, "A customer_id stands twice in the profiles to publish.")
+    if features is not None:
+        table = table.append_column(FIELD, features_by_customer(features, names))
     return KeyRows(prefix=keys.PROFILE_PREFIX, table=table, names=names, name_hashes=hashes)
 
 

@@ -26,7 +26,7 @@ return 1
 # ARGV: this writer's token, then the manifest's fields and values.
 COMPLETE_PROFILES = """
 if redis.call('HGET', KEYS[1], 'writer') ~= ARGV[1] then return 0 end
+redis.call('HDEL', KEYS[1], 'next_version', 'confirmed_as_of', 'confirmed_at', 'confirmation', 'features')
 redis.call('HSET', KEYS[1], unpack(ARGV, 2))
-redis.call('HDEL', KEYS[1], 'next_version', 'confirmed_as_of', 'confirmed_at', 'confirmation')
 return 1
 """

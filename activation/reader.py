@@ -13,9 +13,10 @@ from typing import Any
 import redis
 from redis.commands.core import Script
 
-from activation import keys, lookup_scripts
+from activation import keys, lookup_scripts, published_features
 from activation.answers import AudienceDescription, Membership, MembersPage, Profile
-from activation.errors import AudienceChangedError, NotPublishedError, StoreUnavailableError
+from activation.errors import AudienceChangedError, FeaturesNotPublishedError, NotPublishedError, StoreUnavailableError
+from activation.published_features import PublishedFeatures
 from activation.published_values import instant, text
 from activation.redis_failures import diagnosis
 from identity.normalise import normalise
@@ -37,6 +38,7 @@ class Reader:
         self._normalise = normalise
         self._default_country = default_country
         self._find_profile = client.register_script(lookup_scripts.FIND_PROFILE)
+        self._find_features = client.register_script(lookup_scripts.FIND_FEATURES)
         self._is_member = client.register_script(lookup_scripts.IS_MEMBER)
         self._describe = client.register_script(lookup_scripts.DESCRIBE_AUDIENCE)
         self._page = client.register_script(lookup_scripts.PAGE_OF_MEMBERS)
@@ -68,6 +70,45 @@ class Reader:
                 raise NotPublishedError("Redis holds no complete publication of profiles; run the publication first.")
             return None
         return _profile(text(found), _pairs(flat), confirmed_as_of=confirmed, now=now)
+
+    def features(
+        self, asked: Sequence[tuple[str, str]], names: Sequence[str], *, now: datetime
+    ) -> list[PublishedFeatures | None]:
+        """The published features, in the order of `names`, of the customer that each (identifier type, value) leads to.
+
+        All from one moment. None where no such customer is published, or one without features. Raises NotPublishedError where no
+        features are published, or not those of these names.
+        """
+        given = [self._normalised(*each) for each in asked]
+        found, manifest = self._ask(
+            self._find_features,
+            keys=[keys.identifier_key(kind, value or "") for (kind, _), value in zip(asked, given, strict=True)],
+            args=[
+                keys.PROFILE_PREFIX,
+                keys.identifier_key(keys.CUSTOMER_ID_TYPE, ""),
+                keys.PROFILES_MANIFEST,
+                published_features.FIELD,
+                *(_start(kind, value) for (kind, _), value in zip(asked, given, strict=True)),
+            ],
+        )
+        published, *confirmed = manifest
+        if published is None:
+            raise FeaturesNotPublishedError(
+                "Redis holds no features of customers; set WEFT_PUBLISH_FEATURES=1 and let a pass publish them."
+            )
+        digest = published_features.names_digest(names)
+        if published_features.names_digest(json.loads(text(published))) != digest:
+            raise FeaturesNotPublishedError(
+                "The features in Redis are those of another version of Weft; the next publication brings these."
+            )
+        return [_features(each, digest, confirmed_as_of=confirmed, now=now) for each in found]
+
+    def has_features(self) -> bool:
+        """Whether features of customers are published."""
+        try:
+            return bool(self._client.hexists(keys.PROFILES_MANIFEST, "features"))
+        except redis.RedisError as error:
+            raise StoreUnavailableError(f"{diagnosis(self._client, error)}.") from error
 
     def audience_names(self) -> tuple[str, ...]:
         """The names of all published audiences, sorted."""
@@ -167,6 +208,7 @@ def _profile(
     customer_id: str, fields: dict[str, str], *, confirmed_as_of: Sequence[bytes | str | None], now: datetime | None
 ) -> Profile:
     version, written_as_of = int(fields.pop("_version")), instant(fields.pop("_as_of"))
+    fields.pop(published_features.FIELD, None)
     as_of = max(written_as_of, _newest(confirmed_as_of)) if any(confirmed_as_of) else written_as_of
     return Profile(
         customer_id=customer_id,
@@ -175,6 +217,28 @@ def _profile(
         version=version,
         as_of=as_of,
         age=None if now is None else now - as_of,
+    )
+
+
+def _start(kind: str, value: str | None) -> str:
+    """Where the search for a customer begins: `=` and its id, `?` an identifier, `!` nowhere, since the value is none of its type."""
+    if value is None:
+        return "!"
+    return f"={value}" if kind == keys.CUSTOMER_ID_TYPE else "?"
+
+
+def _features(
+    found: list[Any], digest: str, *, confirmed_as_of: Sequence[bytes | str | None], now: datetime
+) -> PublishedFeatures | None:
+    if not found:
+        return None
+    customer_id, features, written_as_of = found
+    read = published_features.read_features(text(features), digest)
+    if read is None:
+        return None
+    as_of = _newest([written_as_of, *confirmed_as_of])
+    return PublishedFeatures(
+        customer_id=text(customer_id), as_of_date=read[0], values=read[1], as_of=as_of, age=now - as_of
     )
 
 

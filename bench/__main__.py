@@ -5,12 +5,15 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 from bench import (
     collector,
     components,
     components_in_sql,
     customer360,
+    features,
     fuzzy,
     identity,
     identity_quality,
@@ -20,6 +23,7 @@ from bench import (
     normaliser,
     normaliser_latency,
     online_retail,
+    predictions,
     publish,
     read,
     scoring,
@@ -47,6 +51,7 @@ BENCHMARKS = {
     "components": Benchmark(components.COMPARISON.run, 200_000),
     "components_in_sql": Benchmark(components_in_sql.COMPARISON.run, 200_000, repeats=1),
     "customer360": Benchmark(customer360.COMPARISON.run, 200_000),
+    "features": Benchmark(features.COMPARISON.run, 20_000),
     "publish": Benchmark(publish.COMPARISON.run, 50_000),
     "read": Benchmark(read.run, 50_000),
     "collector": Benchmark(collector.run, 5),
@@ -54,6 +59,7 @@ BENCHMARKS = {
     "normaliser_latency": Benchmark(normaliser_latency.run, 5),
     "log_landing": Benchmark(log_landing.COMPARISON.run, 200_000),
     "scoring": Benchmark(scoring.COMPARISON.run, 200_000),
+    "predictions": Benchmark(predictions.run, 94_000, repeats=1),
     "whole_pass": Benchmark(whole_pass.run, 200_000, repeats=1),
 }
 
@@ -68,17 +74,23 @@ def main() -> int:
     parser.add_argument(
         "--repeats",
         type=int,
-        help="runs of each contender; 5, but 1 for whole_pass, identity_quality and online_retail",
+        help="runs of each contender; 5, but 1 for whole_pass, identity_quality, online_retail and predictions",
+    )
+    parser.add_argument("--set", action="append", default=[], help="of predictions: the set, several by repeating it")
+    parser.add_argument(
+        "--keep", type=Path, help="of predictions: a folder whose installations are kept and read again"
     )
     arguments = parser.parse_args()
     unknown = [name for name in arguments.names if name not in BENCHMARKS]
     if unknown:
         parser.error(f"no benchmark is called {unknown[0]}; there are {', '.join(BENCHMARKS)}")
+    of_sets = {"sets": tuple(arguments.set), "keep": arguments.keep and arguments.keep.absolute()}
     failed = 0
     for name in arguments.names or BENCHMARKS:
         benchmark = BENCHMARKS[name]
         try:
-            print(benchmark.run(arguments.size or benchmark.size, arguments.repeats or benchmark.repeats))
+            run = partial(benchmark.run, **of_sets) if name == "predictions" else benchmark.run
+            print(run(arguments.size or benchmark.size, arguments.repeats or benchmark.repeats))
         except BenchError as error:
             failed = 1
             print(f"{name}: {error}", file=sys.stderr)

@@ -53,4 +53,5 @@ def with_labels(features: pd.DataFrame, *, seed: int) -> pd.DataFrame:
         has_churned=has_churned,
         order_count_in_horizon=stayed,
         net_revenue_in_horizon=stayed * features["average_order_value"],
+        days_to_next_order=np.where(has_churned, np.nan, random.uniform(0, HORIZON_DAYS, len(features))),
     )

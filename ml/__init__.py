@@ -1,10 +1,10 @@
-"""PREDICT: frames in, frames out. churn, ltv and segments each train and score; registry keeps them, gate compares them."""
+"""PREDICT: frames in, frames out. Each model trains and scores; registry keeps them, gate compares them."""
 
 from typing import Final
 
-from ml import churn, ltv, registry, schema, segments, splits
+from ml import channels, churn, ltv, next_order, registry, schema, segments, splits
 from ml.model import ModelModule
 
 MODELS: Final[tuple[ModelModule, ...]] = tuple(registry.MODULES.values())
 
-__all__ = ["MODELS", "churn", "ltv", "registry", "schema", "segments", "splits"]
+__all__ = ["MODELS", "channels", "churn", "ltv", "next_order", "registry", "schema", "segments", "splits"]

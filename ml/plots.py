@@ -20,12 +20,12 @@ def calibration_plot(calibration_table: Sequence[dict[str, float]], *, title: st
     seen = [row["observed_rate"] for row in calibration_table]
     upper.plot([0, 1], [0, 1], color=OTHER_COLOUR, linestyle="--", label="perfect")
     upper.plot(said, seen, color=MODEL_COLOUR, marker="o", label="model")
-    upper.set(title=title, ylabel="churned (share of customers)", ylim=(0, 1))
+    upper.set(title=title, ylabel="observed (share of customers)", ylim=(0, 1))
     upper.legend(loc="upper left", frameon=False)
     middles = [(row["from"] + row["to"]) / 2 for row in calibration_table]
     bars = lower.bar(middles, [row["rows"] for row in calibration_table], width=0.09, color=MODEL_COLOUR)
     lower.bar_label(bars, fmt="{:,.0f}", fontsize=8)
-    lower.set(xlabel="predicted probability of churn", ylabel="customers", xlim=(0, 1))
+    lower.set(xlabel="predicted probability", ylabel="customers", xlim=(0, 1))
     lower.margins(y=0.25)
     return _png(figure, upper, lower)
 
@@ -76,6 +76,27 @@ def drift_plot(indexes: dict[str, float], *, title: str, notable: float) -> byte
     axes.set(title=title, xlabel="population stability index against the training rows")
     axes.margins(x=0.12)
     return _png(figure, axes)
+
+
+def beside_baselines_plot(
+    model: str, metrics: dict[str, Any], baselines: dict[str, Any], names: Sequence[str]
+) -> bytes:
+    """One row of bars per metric in `names`: the model beside every rule that was judged on the same rows."""
+    figure = Figure(figsize=(7, 1.2 + len(names) * (0.5 + 0.32 * (1 + len(baselines)))), layout="constrained")
+    rows = {model: metrics, **baselines}
+    for axes, name in zip(figure.subplots(len(names), 1, squeeze=False)[:, 0], names, strict=True):
+        found = {said.replace("_", " "): each[name] for said, each in rows.items() if _is_number(each.get(name))}
+        colours = [MODEL_COLOUR if said == model.replace("_", " ") else OTHER_COLOUR for said in found]
+        bars = axes.barh([*found][::-1], [*found.values()][::-1], color=colours[::-1])
+        axes.bar_label(bars, fmt="{:,.4g}", fontsize=8, padding=3)
+        axes.set_title(name.replace("_", " "), loc="left", fontsize=10)
+        axes.margins(x=0.15)
+        axes.spines[["top", "right"]].set_visible(False)
+    return _png(figure)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _png(figure: Figure, *axes: Axes) -> bytes:

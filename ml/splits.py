@@ -22,36 +22,43 @@ class Split:
     """Dates of one training run.
 
     Labels of `train_dates` and `calibration_date` end by `test_date`. `calibration_date` is not in `train_dates`, unless
-    there is only one date before the test: then customers, not dates, are kept apart (see `customer_folds`).
+    there is only one date before the test: then customers, not dates, are kept apart (see `customer_folds`). Labels of
+    `overlapping_dates` reach beyond the test date: only the model that scores, after the test, may learn from them.
     """
 
     train_dates: tuple[date, ...]
     calibration_date: date
     test_date: date
     horizon_days: int
+    overlapping_dates: tuple[date, ...] = ()
 
     @property
     def dates_before_test(self) -> tuple[date, ...]:
         """All dates whose labels end by the test date, oldest first."""
         return tuple(sorted({*self.train_dates, self.calibration_date}))
 
+    @property
+    def labelled_dates(self) -> tuple[date, ...]:
+        """All dates with labels, oldest first; the test date is the newest."""
+        return tuple(sorted({*self.dates_before_test, *self.overlapping_dates, self.test_date}))
+
     def rolled_forward(self) -> "Split":
-        """The split of the scoring model: the test date, now judged, becomes the date to calibrate on."""
-        return Split(self.dates_before_test, self.test_date, self.test_date, self.horizon_days)
+        """The split of the scoring model: it learns from all labelled dates, and is calibrated on the test date, now judged."""
+        return Split(self.labelled_dates[:-1], self.test_date, self.test_date, self.horizon_days)
 
     def refit_sentence(self) -> str:
         """How the scoring model relates to the judged one, for the card."""
         return (
             f"metrics: trained on {len(self.dates_before_test)} dates up to {self.dates_before_test[-1]}; "
-            f"scoring model: the same recipe refitted with {self.test_date} among its dates"
+            f"scoring model: the same recipe refitted on all {len(self.labelled_dates)} dates up to {self.test_date}"
         )
 
 
 def time_split(labels: pd.DataFrame) -> Split:
     """Split the labelled dates by time; `labels` holds as_of_date and horizon_days, one row per customer and date.
 
-    The newest date is the test; training takes dates D with D + horizon <= test date. Raises ModelError where history
-    is too short.
+    The newest date is the test; training takes dates D with D + horizon <= test date; those between are `overlapping_dates`.
+    Raises ModelError where history is too short.
     """
     if labels.empty:
         raise ModelError("There are no labelled rows; run again once a whole horizon has passed after a feature date.")
@@ -68,7 +75,7 @@ def time_split(labels: pd.DataFrame) -> Split:
             f"the oldest is only {(test - dates[0]).days} days before it."
         )
     train = usable[:-1] if len(usable) > 1 else usable
-    return Split(tuple(train), usable[-1], test, horizon)
+    return Split(tuple(train), usable[-1], test, horizon, tuple(dates[len(usable) : -1]))
 
 
 @dataclass(frozen=True)
@@ -100,6 +107,19 @@ def customer_folds(customer_ids: pd.Series, *, folds: int = CALIBRATION_FOLDS) -
     codes, uniques = pd.factorize(customer_ids.astype(str))
     hashed = np.fromiter((crc32(str(u).encode()) % folds for u in uniques), dtype=np.int64, count=len(uniques))
     return np.asarray(hashed[codes])
+
+
+def customer_sample(rows: pd.DataFrame, most_rows: int) -> pd.DataFrame:
+    """All rows of as many customers as give about `most_rows` rows, drawn by a hash of their id; all rows where they are fewer.
+
+    The hash is not that of the folds, so that a sample has customers in each of them.
+    """
+    if len(rows) <= most_rows:
+        return rows
+    kept = int(most_rows / len(rows) * 2**32)
+    codes, uniques = pd.factorize(rows["customer_id"].astype(str))
+    is_kept = np.fromiter((crc32(f"sample {u}".encode()) < kept for u in uniques), dtype=np.bool_, count=len(uniques))
+    return rows[is_kept[codes]]
 
 
 def _is_on(rows: pd.DataFrame, *dates: date) -> BoolArray:

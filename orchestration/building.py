@@ -8,6 +8,7 @@ from orchestration.clock import mark_build_whole, mark_selection_built, rebuilds
 from orchestration.consent_sweep import sweep_before_whole
 from orchestration.holdout_assignments import assign_holdouts
 from orchestration.memberships import settle_audiences
+from orchestration.published_features import note_published_features
 from orchestration.publishing import register_changes
 from orchestration.quality import judge
 from orchestration.resources import Platform
@@ -16,6 +17,7 @@ from orchestration.state import AudienceVersion
 from orchestration.stitching import Statistics, stitch
 from orchestration.sync_copies import copy_syncs
 from orchestration.transform import AUDIENCES, CUSTOMERS, EVIDENCE, dbt_build, prepare_manifest
+from orchestration.treatments import write_treatments
 from orchestration.turns import end_turn, take_turn
 from orchestration.warehouse import tables_of
 
@@ -65,6 +67,8 @@ def _build(
         settle_audiences(connection, platform.state)
         sweep_before_whole(platform, connection)
         assign_holdouts(connection, platform.state)
+        write_treatments(connection, platform.state)
+        note_published_features(connection, settings, platform.state)
         copy_syncs(connection, platform)
         (mark_selection_built if select else mark_build_whole)(connection, build_id)
     return statistics, register_changes(platform.warehouse, platform.state)

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from identity.rules import Rules
 from orchestration.collecting import ensure_raw_tables
+from orchestration.model_inputs import model_options
 from orchestration.settings import Settings
 from orchestration.state import State, utc_now
 from orchestration.transform import DBT_PROJECT
@@ -15,10 +16,11 @@ from orchestration.warehouse import Connection, create_table, first_row, scalar,
 
 PINNED_CLOCK = "pinned_as_of"
 FEATURE_ANCHOR = "feature_anchor"
-HORIZON_DAYS = 90
-"""How far back the newest labelled date lies; equals the dbt variable label_horizon_days (held together by a test)."""
 TRAINING_STEP_DAYS = 30
-TRAINING_DATES = 5
+STEPS_BACK = (*range(1, 11), 13, 16)
+"""Training dates, counted in steps before the run's day: ten in a row, and two from the seasons a year before, whose labels of 365
+days have passed."""
+LABEL_HORIZONS = {"horizon_days": "bigint"}
 FEATURE_DATES = {"as_of_date": "date", "as_of": "timestamp", "is_training_date": "boolean"}
 HISTORY_DAYS = 60
 """A date needs this much history before it to be worth learning from."""
@@ -75,24 +77,27 @@ def resolve_as_of(state: State, as_of: datetime | None) -> datetime:
 
 
 def feature_dates(as_of: datetime, first_event_at: datetime | None, *, anchor: datetime) -> list[datetime]:
-    """Instants that features are made for, ascending: training dates, the test date, and the run's own instant.
+    """Instants that features are made for, ascending: those that models learn from and are judged on, and the run's own.
 
-    The test date lies one horizon back, so that its labels are known; training dates lie at least one horizon before it,
-    so that their labels end before it begins. All of them lie whole steps from `anchor`, the day of the installation's
-    first run: so the dates of one run are those of the next, and what was made for them can stay.
+    Which of them have labels depends on the horizon: a model takes the newest whose horizon has passed as its test, and
+    learns from those whose horizon had passed by then (`ml.splits.time_split`). All lie whole steps from `anchor`, the day
+    of the installation's first run: so the dates of one run are those of the next, and what was made for them can stay.
     """
     midnight = datetime.combine(as_of.date(), time())
     step = timedelta(days=TRAINING_STEP_DAYS)
     earliest = (first_event_at or as_of) + timedelta(days=HISTORY_DAYS)
-    test = midnight - timedelta(days=HORIZON_DAYS) - (midnight - anchor) % step
-    training = [test - timedelta(days=HORIZON_DAYS) - step * count for count in range(TRAINING_DATES)]
-    return [*sorted(date for date in [test, *training] if date >= earliest), as_of]
+    newest = midnight - (midnight - anchor) % step
+    return [*sorted(date for date in (newest - step * count for count in STEPS_BACK) if date >= earliest), as_of]
 
 
 def start_run(
     connection: Connection, *, run_id: str, as_of: datetime, settings: Settings, state: State, rules: Rules
 ) -> list[datetime]:
-    """Write the run's clock, its settings and what it may leave as it is into `control`; returns the dates in use, ascending."""
+    """Write the run's clock, its settings and what it may leave as it is into `control`; returns the dates in use, ascending.
+
+    Raises WeftError where the settings of the models cannot be read: before anything is written.
+    """
+    horizons = pa.table({"horizon_days": pa.array(model_options(settings).label_horizons, pa.int64())})
     ensure_raw_tables(connection)
     first_event_at = scalar(connection, "select min(occurred_at) from raw.events where known_at < ?", [as_of])
     midnight = datetime.combine(as_of.date(), time())
@@ -136,6 +141,7 @@ def start_run(
             ),
             FEATURE_DATES,
         )
+        write_table(connection, "control.label_horizons", horizons, LABEL_HORIZONS)
         connection.execute(
             "delete from control.standing_dates where not exists (select 1 from control.feature_dates as dates "
             "where dates.as_of_date = standing_dates.as_of_date and dates.as_of = standing_dates.as_of) "

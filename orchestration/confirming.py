@@ -227,7 +227,7 @@ def republish_lost(client: redis.Redis, state: State, *, now: datetime) -> list[
 def running_store(settings: Settings) -> Iterator[redis.Redis | None]:
     """A client that gives up soon, of the online store where it runs; None where it does not. Starts nothing."""
     url = settings.redis_url
-    if url is None:
+    if not url:
         folder = settings.home / "redis"
         port = EmbeddedRedis(folder, settings.redis_port).running_port() if folder.exists() else None
         if port is None:

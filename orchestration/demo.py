@@ -15,6 +15,7 @@ from orchestration.audience_explaining import explain_audiences
 from orchestration.clock import PINNED_CLOCK
 from orchestration.errors import WeftError
 from orchestration.passes import PassReport, run_pass
+from orchestration.published_features import PUBLISH_FEATURES
 from orchestration.publishing import online_store
 from orchestration.resources import Platform
 from orchestration.settings import export_for_tools
@@ -41,6 +42,7 @@ def run_demo(platform: Platform, *, events: int, seed: int, console: Console) ->
         with platform.warehouse.writer() as connection:
             load_truth(connection, folder / "truth")
     platform.state.remember(PINNED_CLOCK, config.end.isoformat())
+    platform.state.remember(PUBLISH_FEATURES, "yes")
     simulated = time.monotonic() - started
     with progress.status("Collect, unify, predict, activate"):
         report = run_pass(platform, as_of=config.end)

@@ -12,7 +12,6 @@ from orchestration.errors import GateError
 from orchestration.exclusions import CUSTOMER_ID, EVERYWHERE, Kind, Named
 from orchestration.guards import approve
 from orchestration.holdouts import EVERYBODY
-from orchestration.lift import assignment_counts, measure_lift
 from orchestration.registering import register_again
 from orchestration.resources import Platform, build_platform
 from orchestration.state import utc_now
@@ -98,6 +97,8 @@ def show_holdout(
     audience: Annotated[str | None, typer.Option(help="Of this audience; without it, of everybody.")] = None,
 ) -> None:
     """How many were assigned to which side of a holdout, and how many merged from both sides count for neither."""
+    from orchestration.lift import assignment_counts
+
     platform = build_platform()
     scope = _audience(platform, audience) if audience else EVERYBODY
     [*found] = [each for each in platform.state.holdouts.list() if each.scope == scope]
@@ -129,6 +130,9 @@ def lift(
     ] = None,
 ) -> None:
     """What the audience brought: orders of those who were reached beside those who were held out, with 95 % intervals."""
+    # statistics take a second to import, which every command would wait for
+    from orchestration.lift import measure_lift
+
     platform = build_platform()
     _audience(platform, name)
     with platform.warehouse.open_served() as served:

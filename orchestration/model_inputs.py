@@ -8,8 +8,10 @@ from typing import Any, Final, Protocol, runtime_checkable
 import pandas as pd
 
 from ml import schema, splits
+from ml.contacting import Economics
 from ml.model import ModelError, ModelOptions, Reads
 from ml.splits import Split
+from orchestration.channel_inputs import ChannelInputs
 from orchestration.errors import WeftError
 from orchestration.settings import Settings
 from orchestration.warehouse import Connection, row_count, scalar
@@ -132,7 +134,7 @@ class _Kinds(dict[str, ModelInputs]):
         return self[kind]
 
 
-INPUTS: Final[Mapping[str, ModelInputs]] = _Kinds(customers=CustomerInputs())
+INPUTS: Final[Mapping[str, ModelInputs]] = _Kinds(channels=ChannelInputs(), customers=CustomerInputs())
 
 
 def model_options(settings: Settings) -> ModelOptions:
@@ -143,7 +145,8 @@ def model_options(settings: Settings) -> ModelOptions:
             f"WEFT_LTV_HORIZONS_DAYS is {settings.ltv_horizons_days!r}; give whole days from 7 to 730, such as 90,365."
         )
     horizons = tuple(sorted({90, 365, *map(int, parts)}))
-    return ModelOptions(settings.seed, settings.churn_horizon_days, horizons)
+    economics = Economics(settings.contact_cost, settings.gross_margin, settings.contact_success_rate)
+    return ModelOptions(settings.seed, settings.churn_horizon_days, horizons, economics)
 
 
 def frames(connection: Connection, query: str) -> Iterator[pd.DataFrame]:

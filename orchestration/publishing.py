@@ -18,6 +18,7 @@ from orchestration.failpoints import failpoints
 from orchestration.gate import MEMBERS, Gated, opened_gate
 from orchestration.guards import state_of_things
 from orchestration.publishable import FailedChecks, Publisher, no_checks
+from orchestration.published_features import published_features
 from orchestration.registering import (
     IDENTIFIERS_QUERY,
     PROFILES,
@@ -173,6 +174,7 @@ def _publish_profiles(publisher: Publisher, settings: Settings, version: Audienc
         profiles=_profiles(publisher),
         identifiers=publisher.served.arrow(IDENTIFIERS_QUERY),
         as_of=version.as_of,
+        features=published_features(publisher.served),
         snapshot=settings.home / "published" / "profiles.arrow",
         published_at=utc_now(),
         on_step=failpoints("profiles"),

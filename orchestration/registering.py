@@ -9,6 +9,7 @@ from orchestration.consent_sweep import whole_build
 from orchestration.errors import GateError, NothingServedError
 from orchestration.gate import REDIS, Gate, opened_gate
 from orchestration.guards import broken_guards, facts, held_version, state_of_things
+from orchestration.published_features import published_features_query
 from orchestration.sightings import note_sightings
 from orchestration.state import AudienceVersion, State, utc_now
 from orchestration.warehouse import NEWEST_BUILD, Connection, Warehouse, first_row, tables_of
@@ -147,11 +148,14 @@ def _register_audience(
 
 
 def _profiles_content(served: Connection) -> tuple[int, str]:
-    """Row count and an order-independent hash of the profiles and their identifiers, without the audiences."""
+    """Row count and an order-independent hash of the profiles, their identifiers and features, without the audiences."""
     query = (
         "select 1 as member, cast(p as varchar) as line from (select * from audiences.profiles) as p "
         f"union all select 0 as member, cast(i as varchar) as line from ({IDENTIFIERS_QUERY}) as i"
     )
+    features = published_features_query(served)
+    if features is not None:
+        query += f" union all select 0 as member, cast(f as varchar) as line from ({features}) as f"
     row = first_row(
         served,
         f"select coalesce(sum(member), 0), coalesce(sum({LINE_HASH[served.dialect]}), 0) from ({query}) as lines",

@@ -150,7 +150,7 @@ def _audiences(state: State) -> list[AudienceStatus]:
 def _redis(settings: Settings) -> RedisStatus:
     """Asks once and starts nothing."""
     address, url = "REDIS_URL", settings.redis_url
-    if url is None:
+    if not url:
         folder = settings.home / "redis"
         port = EmbeddedRedis(folder).running_port() if folder.exists() else None
         if port is None:
@@ -174,7 +174,7 @@ def _sizes(settings: Settings) -> dict[str, int]:
         "redis": settings.home / "redis",
         "log": settings.log_folder,
     }
-    return {part: _folder_bytes(folder) for part, folder in folders.items()}
+    return {part: _folder_bytes(folder) for part, folder in folders.items() if isinstance(folder, Path)}
 
 
 def _folder_bytes(folder: Path) -> int:

@@ -9,9 +9,10 @@ from identity import tables as engine
 from identity.quality import JUDGED_IDENTIFIERS
 from ingestion import envelope
 from ml import schema as ml_schema
-from orchestration.clock import HORIZON_DAYS
+from orchestration.clock import FEATURE_DATES, LABEL_HORIZONS
 from orchestration.membership_tables import TABLES as MEMBERSHIP_TABLES
 from orchestration.stitching import MEMBERSHIP_CHANGES, REVIEW_CHANGES
+from orchestration.treatments import COLUMNS as TREATMENT_OUTCOMES
 from orchestration.warehouse import SQL_TYPES
 
 
@@ -78,6 +79,9 @@ def test_ml_reads_the_features_and_labels_that_dbt_builds(manifest: dict[str, An
     built = model_columns(manifest, "features", "customer_features")
     assert list(built) == [*ml_schema.KEYS, *(feature.name for feature in ml_schema.FEATURES)]
     assert list(model_columns(manifest, "features", "customer_labels")) == list(ml_schema.LABELS)
+    [model] = [node for node in manifest["nodes"].values() if node["name"] == "customer_features"]
+    described = {name: column["description"] for name, column in model["columns"].items() if name not in ml_schema.KEYS}
+    assert described == {feature.name: feature.how for feature in ml_schema.FEATURES}
 
 
 @pytest.mark.parametrize("table", sorted(ml_schema.PREDICTIONS))
@@ -86,17 +90,17 @@ def test_profiles_read_the_columns_that_scoring_writes(manifest: dict[str, Any],
     assert source_columns(manifest, "predictions", table) == written
 
 
+def test_dbt_describes_the_columns_of_treatment_outcomes(manifest: dict[str, Any]) -> None:
+    assert source_columns(manifest, "predictions", "treatment_outcomes") == TREATMENT_OUTCOMES
+
+
 @pytest.mark.parametrize("table", MEMBERSHIP_TABLES)
 def test_dbt_describes_the_columns_that_settling_of_membership_writes(manifest: dict[str, Any], table: str) -> None:
     assert source_columns(manifest, *table.split(".")) == MEMBERSHIP_TABLES[table]
 
 
-def test_the_horizon_of_the_labels_is_the_one_that_the_clock_leaves_room_for(manifest: dict[str, Any]) -> None:
-    [labels] = [node for node in manifest["nodes"].values() if node["name"] == "customer_labels"]
-    assert "var('label_horizon_days')" in labels["raw_code"]
-    import yaml
-
-    from orchestration.transform import DBT_PROJECT
-
-    project = yaml.safe_load((DBT_PROJECT / "dbt_project.yml").read_text(encoding="utf-8"))
-    assert project["vars"]["label_horizon_days"] == HORIZON_DAYS
+@pytest.mark.parametrize(("table", "columns"), [("feature_dates", FEATURE_DATES), ("label_horizons", LABEL_HORIZONS)])
+def test_features_and_labels_read_the_columns_that_the_clock_writes(
+    manifest: dict[str, Any], table: str, columns: dict[str, str]
+) -> None:
+    assert source_columns(manifest, "control", table) == columns

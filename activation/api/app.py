@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 
 from activation.api.audience_routes import audience_routes
 from activation.api.author_routes import author_routes
+from activation.api.prediction_routes import prediction_routes
 from activation.api.profile_routes import profile_routes
 from activation.api.refusals import answer_refusals, body_of
 from activation.api.settings import ApiSettings
@@ -53,6 +54,8 @@ def create_api(settings: ApiSettings, reader: Reader) -> FastAPI:
     answer_refusals(app)
     app.include_router(profile_routes(settings, reader))
     app.include_router(audience_routes(settings, reader))
+    if settings.predictor is not None:
+        app.include_router(prediction_routes(settings, settings.predictor, reader))
     if settings.author is not None:
         app.include_router(author_routes(settings, settings.author))
     return app

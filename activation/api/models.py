@@ -92,6 +92,34 @@ class RebuildAnswer(BaseModel):
     requested_at: str
 
 
+class RowError(BaseModel):
+    """Why one customer of several has no prediction."""
+
+    code: str
+    message: str
+
+
+class Prediction(BaseModel):
+    """What the model says of one customer, or why it says nothing; in the order in which customers were asked for."""
+
+    customer_id: str | None = Field(None, description="The living customer that the identifier leads to.")
+    as_of_date: str | None = Field(None, description="The date that the score looks ahead from.")
+    as_of: str | None = Field(None, description="Events up to this instant are in the features.")
+    age_seconds: float | None = Field(None, description="How long ago that was.")
+    values: dict[str, Any] | None = Field(None, description="The columns of the model's table of predictions.")
+    reason_codes: list[dict[str, Any]] | None = Field(None, description="What moved the score most.")
+    error: RowError | None = None
+
+
+class PredictionsAnswer(BaseModel):
+    """What one version of a model says of customers."""
+
+    model: str
+    model_version: str
+    changed: list[str] = Field(description="Features that were taken otherwise than published.")
+    predictions: list[Prediction]
+
+
 class ErrorBody(BaseModel):
     """Why not."""
 

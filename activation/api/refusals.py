@@ -1,7 +1,7 @@
 """What is answered where the answer is no: a code, one sentence, and nothing of what was sent."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -10,7 +10,15 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
-from activation.api.settings import DefinedInSqlError, InvalidRuleError, KeysUnreadableError, UnknownAudienceError
+from activation.api.settings import (
+    DefinedInSqlError,
+    InvalidRuleError,
+    KeysUnreadableError,
+    NoModelError,
+    NotOnDemandError,
+    UnknownAudienceError,
+    UnknownModelError,
+)
 from activation.errors import ActivationError, AudienceChangedError, NotPublishedError, StoreUnavailableError
 
 _LOG = logging.getLogger("weft.api")
@@ -20,9 +28,17 @@ _RETRY_SECONDS = "5"
 class Refused(Exception):
     """Ends a request with an answer that refuses it."""
 
-    def __init__(self, status: int, code: str, sentence: str, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        sentence: str,
+        headers: Mapping[str, str] | None = None,
+        problems: Sequence[str] = (),
+    ) -> None:
         super().__init__(sentence)
         self.status, self.code, self.sentence, self.headers = status, code, sentence, dict(headers or {})
+        self.problems = list(problems)
 
 
 _STATUS: dict[type[ActivationError], tuple[int, str]] = {
@@ -33,6 +49,9 @@ _STATUS: dict[type[ActivationError], tuple[int, str]] = {
     InvalidRuleError: (422, "invalid_rule"),
     UnknownAudienceError: (404, "unknown_audience"),
     DefinedInSqlError: (409, "defined_in_sql"),
+    UnknownModelError: (404, "unknown_model"),
+    NotOnDemandError: (409, "not_on_demand"),
+    NoModelError: (503, "no_model"),
 }
 _OF_HTTP = {
     404: ("not_found", "There is nothing here; /openapi.json lists the routes."),
@@ -55,8 +74,9 @@ def body_of(request: Request, code: str, sentence: str, **more: Any) -> dict[str
 
 async def _refused(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, Refused)
+    more = {"problems": error.problems} if error.problems else {}
     return JSONResponse(
-        body_of(request, error.code, error.sentence),
+        body_of(request, error.code, error.sentence, **more),
         error.status,
         headers={**error.headers, "Cache-Control": "no-store"},
     )

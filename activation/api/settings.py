@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, Protocol
 
 from activation.errors import ActivationError
@@ -11,9 +11,11 @@ READ_PROFILES = "read:profiles"
 """A key with this scope may read profiles by any identifier."""
 READ_AUDIENCES = "read:audiences"
 """A key with this scope may read audiences and who is in them."""
+READ_PREDICTIONS = "read:predictions"
+"""A key with this scope may ask models for scores, also of features that are otherwise than published."""
 WRITE_AUDIENCES = "write:audiences"
 """A key with this scope may define, rebuild and delete audiences that are rules."""
-SCOPES = (READ_PROFILES, READ_AUDIENCES, WRITE_AUDIENCES)
+SCOPES = (READ_PROFILES, READ_AUDIENCES, READ_PREDICTIONS, WRITE_AUDIENCES)
 
 
 class KeysUnreadableError(ActivationError):
@@ -34,6 +36,18 @@ class UnknownAudienceError(ActivationError):
 
 class DefinedInSqlError(ActivationError):
     """The audience is an SQL file of the dbt project: it is changed there, not over the API."""
+
+
+class UnknownModelError(ActivationError):
+    """There is no model of that name."""
+
+
+class NotOnDemandError(ActivationError):
+    """The model looks at more than the features of a customer, so that it scores in passes only."""
+
+
+class NoModelError(ActivationError):
+    """No version of the model can score at this moment."""
 
 
 class KeyRing(Protocol):
@@ -72,6 +86,37 @@ class AudienceAuthor(Protocol):
         """Ask for an audience to be built now rather than with the next pass; when it was asked for (naive UTC)."""
 
 
+@dataclass(frozen=True)
+class FeatureRow:
+    """What a model is asked about: a customer's features at a date, in the order of `Scorer.features`."""
+
+    customer_id: str
+    as_of_date: date
+    values: tuple[float | None, ...]
+
+
+class Scorer(Protocol):
+    """One version of a model, in memory."""
+
+    @property
+    def version(self) -> str:
+        """Its version in the registry."""
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The names of the features that a row has."""
+
+    def scores(self, rows: Sequence[FeatureRow]) -> list[dict[str, Any]]:
+        """One mapping a row, in their order: the columns of the model's scores as JSON values, `reason_codes` as a list."""
+
+
+class Predictor(Protocol):
+    """The models that score on demand. Its methods may take a second and are called in threads."""
+
+    def scorer(self, model: str) -> Scorer:
+        """The version that scores now. Raises UnknownModelError, NotOnDemandError, NoModelError."""
+
+
 def _utc_now() -> datetime:
     return datetime.now(UTC).replace(tzinfo=None)
 
@@ -86,9 +131,11 @@ class ApiSettings:
 
     keys: KeyRing
     author: AudienceAuthor | None = None
+    predictor: Predictor | None = None
     field_types: Mapping[str, str] = field(default_factory=dict)
     score_fields: frozenset[str] = frozenset()
     scored_on: str = "predicted_on"
     body_bytes: int = 256 << 10
+    rows_per_prediction: int = 100
     page_size: int = 1_000
     now: Callable[[], datetime] = _utc_now

@@ -11,3 +11,8 @@
 {% macro days_between(earlier, later) -%}
     ({{ seconds_between(earlier, later) }} / 86400.0)
 {%- endmacro %}
+
+{# Days of the calendar from one instant to the other (a double): the same at every hour of a day, so that what was made of it can stay. #}
+{% macro whole_days_between(earlier, later) -%}
+    cast(cast({{ later }} as date) - cast({{ earlier }} as date) as float8)
+{%- endmacro %}

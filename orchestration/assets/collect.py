@@ -32,6 +32,7 @@ CONTROL = {
     "current_run": "One row: the run's as-of instant and reporting currency.",
     "identifier_types": "One row per identifier type of the identity rules.",
     "feature_dates": "One row per date that features are made for.",
+    "label_horizons": "One row per number of days that labels look ahead.",
 }
 
 

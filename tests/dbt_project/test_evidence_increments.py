@@ -68,7 +68,7 @@ REPEATED = """
 that was known later."""
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_growing_evidence_equals_evidence_built_from_nothing(tmp_path: Path, home: Path) -> None:
     platform = build_platform(home=tmp_path / "home", duckdb_path=tmp_path / "warehouse.duckdb")
     config = SimulationConfig(events=3_000, seed=5, difficulty=Difficulty.named("easy"))

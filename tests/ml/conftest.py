@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from ml import churn, ltv, schema, segments, splits
+from ml import churn, ltv, next_order, schema, segments, splits
 from ml.model import Trained
 from ml.splits import Split
 from tests.ml.made_up_shop import made_up_rows
@@ -35,6 +35,11 @@ def trained_churn(rows: pd.DataFrame, split: Split) -> Trained[churn.ChurnModel]
 @pytest.fixture(scope="session")
 def trained_ltv(rows: pd.DataFrame, split: Split) -> Trained[ltv.LtvModel]:
     return ltv.train(rows, split, ltv.LtvParams(seed=SEED))
+
+
+@pytest.fixture(scope="session")
+def trained_next_order(rows: pd.DataFrame, split: Split) -> Trained[next_order.NextOrderModel]:
+    return next_order.train(rows, split, next_order.NextOrderParams(seed=SEED))
 
 
 @pytest.fixture(scope="session")

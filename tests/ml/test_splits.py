@@ -27,6 +27,7 @@ def test_a_date_whose_horizon_passes_the_test_date_by_a_day_is_left_out() -> Non
     test = date(2024, 6, 1)
     split = splits.time_split(labels_on(test - timedelta(days=100), test - timedelta(days=89), test))
     assert split.dates_before_test == (test - timedelta(days=100),)
+    assert split.overlapping_dates == (test - timedelta(days=89),)
 
 
 def test_too_short_a_history_is_said_with_the_days_that_are_needed() -> None:
@@ -59,7 +60,7 @@ def assert_folds_leak_nothing(rows: pd.DataFrame, split: Split) -> None:
 
 
 def test_folds_keep_customers_apart_and_judge_on_later_dates(rows: pd.DataFrame, split: Split) -> None:
-    assert len(split.train_dates) == 4
+    assert len(split.train_dates) == 5
     assert_folds_leak_nothing(rows, split)
 
 
@@ -77,6 +78,8 @@ def test_a_customer_is_in_the_same_fold_on_every_date_and_in_any_order(rows: pd.
     assert (splits.customer_folds(shuffled["customer_id"]) == folds[shuffled.index]).all()
 
 
-def test_the_scoring_model_is_trained_one_date_later() -> None:
-    split = Split((date(2024, 1, 1),), date(2024, 2, 1), date(2024, 6, 1), 90).rolled_forward()
-    assert split.dates_before_test == (date(2024, 1, 1), date(2024, 2, 1), date(2024, 6, 1))
+def test_the_scoring_model_is_trained_on_all_labelled_dates_up_to_the_test_date() -> None:
+    days = (date(2024, 1, 1), date(2024, 2, 1), date(2024, 5, 1), date(2024, 6, 1))
+    split = splits.time_split(labels_on(*days))
+    assert (split.dates_before_test, split.overlapping_dates) == (days[:2], days[2:3])
+    assert split.rolled_forward() == Split(days[:3], days[3], days[3], 90)

@@ -3,11 +3,12 @@
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from identity.rules import load_rules
+from ml.splits import time_split
 from orchestration.clock import (
-    HORIZON_DAYS,
     PINNED_CLOCK,
     TRAINING_STEP_DAYS,
     dates_in_use,
@@ -18,18 +19,28 @@ from orchestration.clock import (
     start_run,
 )
 from orchestration.duckdb_warehouse import DuckDBWarehouse
+from orchestration.errors import WeftError
 from orchestration.settings import Settings
 from orchestration.state import State, utc_now
 from orchestration.warehouse import Connection, first_row
 
 
-def test_training_labels_end_before_the_test_date_begins() -> None:
+def test_dates_lie_whole_steps_back_as_far_as_a_year_of_labels_and_a_test_after_it_need() -> None:
     as_of = datetime(2026, 7, 1, 15, 30)
-    *training, test, run = feature_dates(as_of, datetime(2025, 1, 1), anchor=datetime(2026, 7, 1))
+    *dates, run = feature_dates(as_of, datetime(2024, 1, 1), anchor=datetime(2026, 7, 1))
     assert run == as_of
-    assert test + timedelta(days=HORIZON_DAYS) == datetime(2026, 7, 1)
-    assert training
-    assert all(date + timedelta(days=HORIZON_DAYS) <= test for date in training)
+    assert [(datetime(2026, 7, 1) - day).days for day in reversed(dates)] == [30 * n for n in (*range(1, 11), 13, 16)]
+
+
+@pytest.mark.parametrize("horizon", [30, 90, 180])
+def test_training_labels_end_before_the_test_date_begins(horizon: int) -> None:
+    as_of = datetime(2026, 7, 1, 15, 30)
+    *dates, _ = feature_dates(as_of, datetime(2025, 1, 1), anchor=datetime(2026, 6, 20))
+    labelled = [day for day in dates if day + timedelta(days=horizon) <= as_of]
+    split = time_split(pd.DataFrame({"as_of_date": labelled, "horizon_days": horizon}))
+    passed = as_of.date() - split.test_date - timedelta(days=horizon)
+    assert timedelta(0) <= passed < timedelta(days=TRAINING_STEP_DAYS)
+    assert all(day + timedelta(days=horizon) <= split.test_date for day in split.dates_before_test)
 
 
 def test_a_young_shop_has_only_the_dates_that_have_history() -> None:
@@ -53,7 +64,7 @@ def test_the_dates_of_one_day_are_those_of_the_next_until_a_step_is_full() -> No
     for day in range(TRAINING_STEP_DAYS):
         assert feature_dates(anchor + timedelta(days=day, hours=5), first_event_at, anchor=anchor)[:-1] == first
     later = feature_dates(anchor + timedelta(days=TRAINING_STEP_DAYS), first_event_at, anchor=anchor)[:-1]
-    assert set(first[1:-1]) < set(later)
+    assert len({*later} - {*first}) == 3  # a month in a row, and the two of the year before
     assert feature_dates(anchor - timedelta(days=1), first_event_at, anchor=anchor)[-2] < first[-1]
 
 
@@ -62,7 +73,7 @@ def warehouse(tmp_path: Path) -> DuckDBWarehouse:
     return DuckDBWarehouse(tmp_path / "warehouse.duckdb", tmp_path / "served")
 
 
-def _start(connection: Connection, home: Path, as_of: datetime, **changed: str) -> tuple[object, ...]:
+def _start(connection: Connection, home: Path, as_of: datetime, **changed: object) -> tuple[object, ...]:
     state = State(f"sqlite:///{home / 'state.sqlite'}")
     settings = Settings(home=home, **changed)  # type: ignore[arg-type]
     start_run(connection, run_id="run", as_of=as_of, settings=settings, state=state, rules=load_rules(None))
@@ -135,3 +146,15 @@ def test_snapshots_that_were_asked_for_are_dates_in_use_until_they_are_too_old(
         _start(connection, tmp_path, JULY + 25 * HOUR, snapshot_retention_days=365)
         asked_for = connection.rows("select as_of from control.feature_dates order by as_of")[:-1]
     assert asked_for == [(datetime.combine(day, datetime.min.time()),) for day in days]
+
+
+def test_labels_look_as_far_ahead_as_the_models_do_and_a_month(warehouse: DuckDBWarehouse, tmp_path: Path) -> None:
+    with warehouse.writer() as connection:
+        _start(connection, tmp_path, JULY)
+        horizons = "select horizon_days from control.label_horizons order by 1"
+        assert connection.rows(horizons) == [(30,), (90,), (365,)]
+        _start(connection, tmp_path, JULY, churn_horizon_days=60, ltv_horizons_days="273")
+        assert connection.rows(horizons) == [(30,), (60,), (90,), (273,), (365,)]
+        with pytest.raises(WeftError, match="give whole days"):
+            _start(connection, tmp_path, JULY, ltv_horizons_days="a year")
+        assert connection.rows(horizons)[1:2] == [(60,)]

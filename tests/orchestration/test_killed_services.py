@@ -16,7 +16,7 @@ from tests.ingestion.kills.senders import Senders, until
 from tests.orchestration.services import PATIENCE, Service
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_killed_services_have_lost_and_doubled_nothing(tmp_path: Path) -> None:
     home, port, ledger = tmp_path / "weft", free_port(), Ledger()
     platform = build_platform(home=home)

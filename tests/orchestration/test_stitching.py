@@ -82,7 +82,7 @@ def _waiting(queue: pa.Table, date: datetime) -> set[tuple[str, str, str]]:
     return {(row["evidence_id"], row["review_id"], row["status"]) for row in known_at(queue, date)}
 
 
-fast = settings(derandomize=True, deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
+fast = settings(derandomize=True, deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 
 
 @fast

@@ -1,7 +1,7 @@
 """The API over the tests' Redis, asked in process; keys by what they may do, and an author that keeps definitions in memory."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,14 +12,17 @@ from activation import Reader
 from activation.api.app import create_api
 from activation.api.settings import (
     READ_AUDIENCES,
+    READ_PREDICTIONS,
     READ_PROFILES,
     WRITE_AUDIENCES,
     ApiSettings,
     DefinedInSqlError,
+    FeatureRow,
     InvalidRuleError,
     KeysUnreadableError,
     Preview,
     UnknownAudienceError,
+    UnknownModelError,
 )
 from tests.activation.publications import AS_OF
 
@@ -27,6 +30,7 @@ NOW = AS_OF + timedelta(hours=2)
 KEYS = {
     "profiles-key": frozenset({READ_PROFILES}),
     "audiences-key": frozenset({READ_AUDIENCES}),
+    "predictions-key": frozenset({READ_PREDICTIONS}),
     "author-key": frozenset({WRITE_AUDIENCES}),
     "browser-key": frozenset({"events"}),
 }
@@ -34,7 +38,7 @@ TYPES = {"orders": "bigint", "spent": "decimal(18,4)", "churn_probability": "flo
 
 
 class Keys:
-    """The four keys above."""
+    """The keys above."""
 
     def __init__(self) -> None:
         self.are_readable = True
@@ -80,6 +84,21 @@ class Author:
             raise InvalidRuleError(missing)
 
 
+class Adder:
+    """A model of two features that says their sum, and the predictor that knows no other."""
+
+    version = "v1"
+    features = ("recency_days", "order_count")
+
+    def scorer(self, model: str) -> "Adder":
+        if model != "adder":
+            raise UnknownModelError("There is no such model; there is adder.")
+        return self
+
+    def scores(self, rows: Sequence[FeatureRow]) -> list[dict[str, Any]]:
+        return [{"total": sum(value or 0.0 for value in row.values), "reason_codes": []} for row in rows]
+
+
 class Api:
     """The API, and what it was made of."""
 
@@ -88,6 +107,7 @@ class Api:
         settings = ApiSettings(
             keys=self.keys,
             author=self.author,
+            predictor=Adder(),
             field_types=TYPES,
             score_fields=frozenset({"churn_probability"}),
             now=lambda: NOW,

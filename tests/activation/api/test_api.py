@@ -119,6 +119,7 @@ ROUTES = [
     ("GET", "/v1/audiences/vip/members", "audiences-key"),
     ("GET", "/v1/audiences/vip/members.csv", "audiences-key"),
     ("GET", "/v1/audiences/vip/members/ada", "audiences-key"),
+    ("POST", "/v1/predictions/adder", "predictions-key"),
     ("POST", "/v1/audiences", "author-key"),
     ("POST", "/v1/audiences/vip/rebuild", "author-key"),
     ("DELETE", "/v1/audiences/vip", "author-key"),
