@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
-from ml.channel_model import CHANNEL_INPUTS
 from ml.model import ModelCard, ModelModule
 from ml.schema import FEATURES
 
@@ -70,8 +69,8 @@ def _tables(metrics: Mapping[str, Any]) -> list[str]:
 
 
 def _features(card: ModelCard, module: ModelModule) -> str:
-    """A module of another package that reads columns of its own says what they mean, as FEATURES."""
-    known = {feature.name: feature for feature in (*FEATURES, *CHANNEL_INPUTS, *getattr(module, "FEATURES", ()))}
+    """A module that reads other columns than those of customers says what they mean, as FEATURES."""
+    known = {feature.name: feature for feature in (*FEATURES, *getattr(module, "FEATURES", ()))}
     rows = [(f"`{name}`", known[name].unit, known[name].words.format(value="…")) for name in card.features]
     return _table(["feature", "unit", "in words"], rows)
 

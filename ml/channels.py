@@ -39,6 +39,7 @@ LIMITS: Final = (
 )
 LOSS: Final = "log loss of the shares of active days"
 HEADLINE: Final = ("accuracy", "log_loss")
+FEATURES: Final = CHANNEL_INPUTS
 INPUTS: Final = tuple(feature.name for feature in CHANNEL_INPUTS)
 PER_CHANNEL: Final = ("channel", *CHANNEL_FEATURE_NAMES)
 HORIZON_DAYS: Final = 30
