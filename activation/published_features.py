@@ -1,7 +1,7 @@
 """Features beside a profile: one text a customer, the field `_features` of its hash.
 
 A JSON list: the date that the features look ahead from, which list of names they go by, then their values in its order as
-numbers or null. `["2026-10-01","1f0c9a3e",12,null,0.5]`; the names stand in the manifest of profiles, once.
+numbers or null. `["2026-10-01","448bdcf9",12,null,0.5]`; the names stand in the manifest of profiles, once.
 """
 
 import hashlib

@@ -13,6 +13,7 @@ from ml.schema import FloatArray
 from ml.splits import Fold
 
 THREADS_FROM_ROWS: Final = 200_000
+THREADS_TO_PREDICT_FROM: Final = 1_000
 
 
 @dataclass(frozen=True)
@@ -49,11 +50,16 @@ class Trees:
 
     def raw(self, values: FloatArray) -> FloatArray:
         """One raw prediction per row."""
-        return np.asarray(self.booster.predict(values, raw_score=True), dtype=np.float64)
+        return np.asarray(self.booster.predict(values, raw_score=True, **_threads(values)), dtype=np.float64)
 
     def contributions(self, values: FloatArray) -> FloatArray:
         """SHAP values, (rows, inputs + 1): the last column is the base; a row sums to `raw` (Lundberg 2018)."""
-        return np.asarray(self.booster.predict(values, pred_contrib=True), dtype=np.float64)
+        return np.asarray(self.booster.predict(values, pred_contrib=True, **_threads(values)), dtype=np.float64)
+
+
+def _threads(values: FloatArray) -> dict[str, Any]:
+    """One thread for what is asked on demand: rows do not depend on each other, and a second thread costs more than it does."""
+    return {"num_threads": 1} if len(values) < THREADS_TO_PREDICT_FROM else {}
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ def leak_warnings(values: FloatArray, actual: BoolArray, names: Sequence[str]) -
     for name, column in zip(names, values.T, strict=True):
         auc = float(roc_auc_score(actual, np.nan_to_num(column)))
         if max(auc, 1 - auc) >= TOO_GOOD:
-            found.append(f"{name} alone tells churners apart (ROC-AUC {max(auc, 1 - auc):.3f}): {LEAK} in it.")
+            found.append(f"{name} alone tells the outcome (ROC-AUC {max(auc, 1 - auc):.3f}): {LEAK} in it.")
     return found
 
 

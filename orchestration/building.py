@@ -17,6 +17,7 @@ from orchestration.state import AudienceVersion
 from orchestration.stitching import Statistics, stitch
 from orchestration.sync_copies import copy_syncs
 from orchestration.transform import AUDIENCES, CUSTOMERS, EVIDENCE, dbt_build, prepare_manifest
+from orchestration.treatments import write_treatments
 from orchestration.turns import end_turn, take_turn
 from orchestration.warehouse import tables_of
 
@@ -66,6 +67,7 @@ def _build(
         settle_audiences(connection, platform.state)
         sweep_before_whole(platform, connection)
         assign_holdouts(connection, platform.state)
+        write_treatments(connection, platform.state)
         note_published_features(connection, settings, platform.state)
         copy_syncs(connection, platform)
         (mark_selection_built if select else mark_build_whole)(connection, build_id)

@@ -12,7 +12,7 @@ from orchestration.warehouse import Connection, scalar, tables_of
 MEMBERSHIPS = "memberships"
 TREATED, HELD_OUT, BOTH = "reached", "held out", "merged from both sides"
 
-_ASSIGNED = f"""
+ASSIGNED = f"""
     select coalesce(redirects.living_customer_id, assigned.customer_id) as customer_id,
         bool_and(assigned.is_held_out) as is_held_out, bool_or(assigned.is_held_out) as is_ever_held_out,
         min(assigned.assigned_at) as started_at
@@ -21,10 +21,10 @@ _ASSIGNED = f"""
     where assigned.scope = ? and assigned.round = ?
     group by 1
 """
-_ENTERED = f"""
+ENTERED = f"""
     select assigned.customer_id, assigned.is_held_out, assigned.is_ever_held_out,
         greatest(assigned.started_at, min(memberships.entered_at)) as started_at
-    from ({_ASSIGNED}) as assigned
+    from ({ASSIGNED}) as assigned
     inner join (
         select coalesce(redirects.living_customer_id, entered.customer_id) as customer_id, entered.entered_at, entered.left_at
         from audiences.{MEMBERSHIPS} as entered
@@ -114,19 +114,17 @@ def measure_lift(served: Connection, state: State, audience: str, *, days: int |
     if ASSIGNMENTS not in existing:
         raise GateError(f"Nobody of {audience} has been assigned yet; the next build does that.")
     as_of = scalar(served, "select as_of from control.current_run")
-    people, key = _ASSIGNED, [holdout.scope, holdout.round]
+    people, key = ASSIGNED, [holdout.scope, holdout.round]
     others, other_key = "", list[object]()
     if holdout.scope == EVERYBODY:
         if MEMBERSHIPS not in existing:
             raise GateError(
                 "The history of memberships (audiences.memberships) is not built yet; the next build does that."
             )
-        people, key = _ENTERED, [*key, audience]
+        people, key = ENTERED, [*key, audience]
     elif everybody := rounds.get(EVERYBODY):
         # who is left alone everywhere is on neither side of an audience's own experiment
-        others = (
-            f"and people.customer_id not in (select customer_id from ({_ASSIGNED}) as alone where is_ever_held_out)"
-        )
+        others = f"and people.customer_id not in (select customer_id from ({ASSIGNED}) as alone where is_ever_held_out)"
         other_key = [EVERYBODY, everybody.round]
     within = "and placed.ordered_at < entrants.started_at + ? * interval '1 day'" if days else ""
     followed = "and people.started_at + ? * interval '1 day' <= ?" if days else ""
@@ -151,7 +149,7 @@ def assignment_counts(served: Connection, holdout: Holdout) -> dict[str, int]:
     query = f"""
         select count(*) filter (where not is_ever_held_out), count(*) filter (where is_held_out),
             count(*) filter (where is_ever_held_out and not is_held_out)
-        from ({_ASSIGNED}) as people
+        from ({ASSIGNED}) as people
     """
     [found] = served.rows(query, [holdout.scope, holdout.round])
     return dict(zip((TREATED, HELD_OUT, BOTH), found, strict=True))

@@ -56,8 +56,9 @@ class ChampionScorer:
         frame.insert(0, "as_of_date", pd.to_datetime([row.as_of_date for row in rows]))
         frame.insert(0, "customer_id", [row.customer_id for row in rows])
         scored = self.module.score(self.model, frame)
-        columns = [name for name in schema.PREDICTIONS[self.module.TABLE] if name not in _NO_VALUES]
-        kinds = [schema.PREDICTIONS[self.module.TABLE][name] for name in columns]
+        columns = [str(name) for name in scored.columns if name not in _NO_VALUES]
+        declared = schema.PREDICTIONS[self.module.TABLE]
+        kinds = [declared.get(name, "FLOAT8") for name in columns]
         return [
             {name: _json_value(value, kind) for name, value, kind in zip(columns, row, kinds, strict=True)}
             for row in scored[columns].itertuples(index=False)
@@ -136,8 +137,10 @@ def _json_value(value: Any, kind: str) -> Any:
     """A value of a table of predictions as JSON has it; what is missing or no finite number is null."""
     if kind == "JSON":
         return json.loads(value)
+    if pd.isna(value):
+        return None
+    if kind == "DATE":
+        return pd.Timestamp(value).date().isoformat()
     if isinstance(value, np.generic):
         value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return None if pd.isna(value) else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value

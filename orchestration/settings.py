@@ -61,6 +61,9 @@ class Settings(BaseSettings):
     seed: int = 7
     churn_horizon_days: int = Field(default=90, ge=7, le=730)
     ltv_horizons_days: str = "90,365"
+    contact_cost: float = Field(default=1.0, ge=0, allow_inf_nan=False)
+    gross_margin: float = Field(default=0.3, ge=0, le=1)
+    contact_success_rate: float = Field(default=0.1, ge=0, le=1)
     publish_features: bool | None = None
     hourly_cron: str = "0 * * * *"
     daily_cron: str = "30 4 * * *"

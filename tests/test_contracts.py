@@ -12,6 +12,7 @@ from ml import schema as ml_schema
 from orchestration.clock import FEATURE_DATES, LABEL_HORIZONS
 from orchestration.membership_tables import TABLES as MEMBERSHIP_TABLES
 from orchestration.stitching import MEMBERSHIP_CHANGES, REVIEW_CHANGES
+from orchestration.treatments import COLUMNS as TREATMENT_OUTCOMES
 from orchestration.warehouse import SQL_TYPES
 
 
@@ -78,12 +79,19 @@ def test_ml_reads_the_features_and_labels_that_dbt_builds(manifest: dict[str, An
     built = model_columns(manifest, "features", "customer_features")
     assert list(built) == [*ml_schema.KEYS, *(feature.name for feature in ml_schema.FEATURES)]
     assert list(model_columns(manifest, "features", "customer_labels")) == list(ml_schema.LABELS)
+    [model] = [node for node in manifest["nodes"].values() if node["name"] == "customer_features"]
+    described = {name: column["description"] for name, column in model["columns"].items() if name not in ml_schema.KEYS}
+    assert described == {feature.name: feature.how for feature in ml_schema.FEATURES}
 
 
 @pytest.mark.parametrize("table", sorted(ml_schema.PREDICTIONS))
 def test_profiles_read_the_columns_that_scoring_writes(manifest: dict[str, Any], table: str) -> None:
     written = {name: type_.lower() for name, type_ in ml_schema.PREDICTIONS[table].items()}
     assert source_columns(manifest, "predictions", table) == written
+
+
+def test_dbt_describes_the_columns_of_treatment_outcomes(manifest: dict[str, Any]) -> None:
+    assert source_columns(manifest, "predictions", "treatment_outcomes") == TREATMENT_OUTCOMES
 
 
 @pytest.mark.parametrize("table", MEMBERSHIP_TABLES)

@@ -16,6 +16,7 @@ from orchestration.resources import Platform
 from orchestration.retrying import retried_when_transient
 from orchestration.sync_copies import copy_syncs
 from orchestration.transform import AUDIENCES, audience_definitions, manifest_path, read_manifest
+from orchestration.treatments import write_treatments
 from orchestration.upstream_checks import FailedUpstreamChecks
 
 OTHER_AUDIENCES = dg.AssetKey(["redis", "other_audiences"])
@@ -48,12 +49,13 @@ def audience_versions(context: dg.AssetExecutionContext, platform: dg.ResourcePa
     with platform.warehouse.writer() as connection:
         sweep_before_whole(platform, connection)
         assign_holdouts(connection, platform.state)
+        treatments = write_treatments(connection, platform.state)
         note_published_features(connection, platform.settings, platform.state)
         copy_syncs(connection, platform)
         mark_build_whole(connection, context.run.run_id)
     registered = register_changes(platform.warehouse, platform.state)
     changed = {version.audience: f"v{version.version}: {version.member_count:,}" for version in registered}
-    return dg.MaterializeResult(metadata={"changed": len(changed), **changed})
+    return dg.MaterializeResult(metadata={"changed": len(changed), "treatments": treatments, **changed})
 
 
 class PublicationConfig(dg.Config):

@@ -11,6 +11,7 @@ import redis
 from activation import EmbeddedRedis, keys
 from activation.redis_server import server_binary
 from tests.activation.publications import audience, profile_table, profiles
+from tests.activation.test_published_features import features
 
 CONTRACT = (Path(__file__).parents[2] / "docs" / "redis-contract.md").read_text()
 CONSOLES = re.findall(r"```console\n(.*?)```", CONTRACT, flags=re.DOTALL)
@@ -21,7 +22,8 @@ def test_an_example_prints_what_the_document_shows(
     redis_server: EmbeddedRedis, client: redis.Redis, tmp_path: Path, console: str
 ) -> None:
     table = profile_table({"c1": {"orders": 3, "audiences": ["vip"]}})
-    profiles(client, tmp_path / "p.parquet", table, [("email", "ada@example.com", "c1")])
+    known = features({"c1": (12.0, None, 0.5)}) if "_features" in console else None
+    profiles(client, tmp_path / "p.parquet", table, [("email", "ada@example.com", "c1")], features=known)
     audience(client, ["c1"])
     for example in console.split("$ redis-cli ")[1:]:
         command, _, shown = example.partition("\n")

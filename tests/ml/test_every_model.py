@@ -180,5 +180,5 @@ def test_a_challenger_that_wins_by_a_leak_is_not_promoted_on_its_own(
     assert gate.compare(churn, trained_churn, leaky, on_the_day, day=split.test_date).is_better
     decision = gate.decide(churn, leaky, trained_churn, against="a", rows=on_the_day)
     assert not decision.is_promoted
-    assert decision.reason.startswith("session_count_30d alone tells churners apart")
+    assert decision.reason.startswith("session_count_30d alone tells the outcome")
     assert gate.decide(churn, leaky, leaky, against="a", rows=on_the_day).reason.startswith("not clearly better")
