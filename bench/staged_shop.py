@@ -2,6 +2,15 @@
 
 from typing import Final
 
+import duckdb
+
+from identity.rules import load_rules
+from identity.tables import MEMBERSHIPS
+from orchestration.clock import BUILDS, CURRENT_RUN, DATES, FEATURE_DATES, LABEL_HORIZONS
+from orchestration.collecting import ensure_raw_tables
+from orchestration.duckdb_warehouse import DuckDBConnection
+from orchestration.warehouse import SQL_TYPES, create_table, write_table
+
 EVENTS_PER_CUSTOMER: Final = 20
 AS_OF: Final = "timestamp '2026-11-20'"
 
@@ -97,3 +106,29 @@ IDENTITY: Final = """
         timestamp '2025-01-01' as known_from
     from identity.identifiers;
 """
+
+CONTROL: Final = {
+    "current_run": CURRENT_RUN,
+    "builds": BUILDS,
+    "feature_dates": FEATURE_DATES,
+    "label_horizons": LABEL_HORIZONS,
+    "standing_dates": DATES,
+}
+TYPES: Final = {"identifier_type": "varchar", "priority": "integer", "is_strong": "boolean"}
+
+
+def stage_shop(native: duckdb.DuckDBPyConnection, *, events: int, per_customer: int) -> None:
+    """Fill an empty warehouse: staged events, identity, and a first run at AS_OF that has no feature dates yet."""
+    connection = DuckDBConnection(native)
+    ensure_raw_tables(connection)
+    for schema in ("staging", "identity"):
+        native.execute(f"create schema {schema}")
+    create_table(connection, "identity.memberships", {f.name: SQL_TYPES[f.type] for f in MEMBERSHIPS})
+    for table, columns in CONTROL.items():
+        create_table(connection, f"control.{table}", columns)
+    write_table(connection, "control.identifier_types", load_rules(None).types_table(), TYPES)
+    native.execute(
+        f"insert into control.current_run by name select {AS_OF} as as_of, 'EUR' as reporting_currency, 1 as run_seq"
+    )
+    native.execute(EVENTS.format(size=events, per_customer=per_customer))
+    native.execute(IDENTITY)

@@ -9,7 +9,8 @@ from scipy.stats import rankdata
 
 from ml import schema
 from ml.clustering import IntArray
-from ml.linear import fit_logistic
+from ml.linear import fit_logistic, fit_tweedie
+from ml.ltv_model import money
 from ml.rhythm import Rhythm, fit_rhythm
 from ml.schema import FloatArray
 from ml.splits import Split, rows_on
@@ -31,7 +32,7 @@ def churn(before: pd.DataFrame, split: Split, test: pd.DataFrame) -> dict[str, F
 
 
 def ltv(before: pd.DataFrame, split: Split, test: pd.DataFrame) -> dict[str, FloatArray]:
-    """Money per test row by: the own mean rate, the mean of all, the last 90 days again, BG/NBD x Gamma-Gamma."""
+    """Money per test row by: own mean rate, mean of all, last 90 days again, linear model, BG/NBD x Gamma-Gamma (where it fits)."""
     values, horizon = schema.matrix(test), split.horizon_days
     tenure, revenue, last_quarter = (
         np.nan_to_num(values[:, schema.FEATURE_NAMES.index(name)])
@@ -42,6 +43,7 @@ def ltv(before: pd.DataFrame, split: Split, test: pd.DataFrame) -> dict[str, Flo
         "own_mean_rate": revenue / np.maximum(tenure, 1.0) * horizon,
         "mean_of_all": np.full(len(test), float(before["net_revenue_in_horizon"].mean())),
         "last_90_days_again": last_quarter / 90 * horizon,
+        "linear_model": _linear(before, values),
     }
     return found | ({"bg_nbd_gamma_gamma": rhythm.revenue(values)} if rhythm.spend else {})
 
@@ -52,6 +54,12 @@ def segments(test: pd.DataFrame, k: int, seed: int) -> dict[str, IntArray]:
     ranks = (rankdata(column.fillna(column.min()).to_numpy(dtype=np.float64)) for column in columns)
     rfm = np.sum([np.floor(3 * (rank - 1) / len(test)) for rank in ranks], axis=0).astype(np.int64)
     return {"rfm_terciles": rfm, "random": np.random.default_rng(seed).integers(0, k, len(test))}
+
+
+def _linear(before: pd.DataFrame, values: FloatArray) -> FloatArray:
+    """Tweedie regression of what is bought on the features."""
+    bought = np.maximum(before["net_revenue_in_horizon"].to_numpy(dtype=np.float64), 0.0)
+    return money(fit_tweedie(schema.matrix(before), bought, power=1.5, strength=0.01).raw(values))
 
 
 def _rhythm(before: pd.DataFrame, split: Split) -> Rhythm:

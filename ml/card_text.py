@@ -7,9 +7,11 @@ from typing import Any, Final
 from ml.model import ModelCard, ModelModule
 from ml.schema import FEATURES
 
+PAIRS: Final = {"interval": "Interval", "total_interval": "Total of the test customers, with its 80 % interval"}
 TABLES: Final = {
     "calibration_table": "Calibration",
     "decile_table": "Tenths of customers, highest prediction first",
+    "further_horizons": "Further horizons, on the newest date whose outcomes have passed, by a fit that ended before it",
     "groups": "Groups of the model that scores; `since` is the test date of the version that found a group first",
 }
 
@@ -23,7 +25,7 @@ def card_text(card: ModelCard, module: ModelModule) -> str:
             *_section("Data", [_data(card)]),
             *_section("Quality", [_quality(card), *_tables(card.metrics)]),
             *_section("Limits", [_bullets([*card.metrics.get("warnings", []), *module.LIMITS])]),
-            *_section("Features", [_features(card)]),
+            *_section("Features", [_features(card, module)]),
             *_section("Parameters", [_parameters(card)]),
             *_section("Make it again", [_again(card)]),
         ]
@@ -40,7 +42,7 @@ def _data(card: ModelCard) -> str:
         "outcomes": f"the {card.horizon_days} days after each date",
         "trained on": f"{card.train_rows:,} rows of {dates}",
         "judged on": f"{card.test_rows:,} rows of {card.test_date}, none of whose outcomes it had seen",
-        "the model that scores": f"the same recipe, fitted once more with {card.test_date} among its dates",
+        "the model that scores": f"the same recipe, fitted once more on all labelled dates up to {card.test_date}",
         "fingerprint of all rows": f"`{card.data_fingerprint}`",
     }
     return _table(["", ""], facts.items())
@@ -58,15 +60,17 @@ def _tables(metrics: Mapping[str, Any]) -> list[str]:
     for name, title in TABLES.items():
         if rows := metrics.get(name):
             found.append(f"{title}:\n\n" + _table(list(rows[0]), [[_cell(*each) for each in r.items()] for r in rows]))
-    if interval := metrics.get("interval"):
-        found.append("Interval:\n\n" + _table(["", ""], [(name, _number(value)) for name, value in interval.items()]))
+    for name, title in PAIRS.items():
+        if pairs := metrics.get(name):
+            found.append(f"{title}:\n\n" + _table(["", ""], [(key, _number(value)) for key, value in pairs.items()]))
     if sizes := metrics.get("names_and_sizes"):
         found.append("Groups on the test date:\n\n" + _table(["segment", "customers"], sizes.items()))
     return found
 
 
-def _features(card: ModelCard) -> str:
-    known = {feature.name: feature for feature in FEATURES}
+def _features(card: ModelCard, module: ModelModule) -> str:
+    """A module that reads other columns than those of customers says what they mean, as FEATURES."""
+    known = {feature.name: feature for feature in (*FEATURES, *getattr(module, "FEATURES", ()))}
     rows = [(f"`{name}`", known[name].unit, known[name].words.format(value="…")) for name in card.features]
     return _table(["feature", "unit", "in words"], rows)
 

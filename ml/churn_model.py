@@ -8,6 +8,7 @@ import numpy as np
 
 from ml.boosting import Trees
 from ml.calibration import Calibration, calibration_from_dict
+from ml.contacting import Contacting, contacting_from_dict
 from ml.linear import Line, line_from_dict
 from ml.reasons import reason_codes
 from ml.rhythm import NO_ORDER_CHANCE, Rhythm, rhythm_from_dict
@@ -26,6 +27,7 @@ class ChurnModel:
     line: Line
     tree_weight: float
     calibration: Calibration
+    contacting: Contacting
 
     def raw(self, inputs: FloatArray) -> FloatArray:
         """Log-odds before calibration, one per row of `churn_inputs`."""
@@ -59,6 +61,7 @@ class ChurnModel:
             "line": self.line.to_dict(),
             "tree_weight": self.tree_weight,
             "calibration": self.calibration.to_dict(),
+            "contacting": self.contacting.to_dict(),
         }
         return {"trees.txt": self.trees.text.encode(), "model.json": json.dumps(numbers, sort_keys=True).encode()}
 
@@ -72,6 +75,7 @@ def from_files(files: dict[str, bytes]) -> ChurnModel:
         line_from_dict(numbers["line"]),
         numbers["tree_weight"],
         calibration_from_dict(numbers["calibration"]),
+        contacting_from_dict(numbers["contacting"]),
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from ml.evaluation import LEAK
 from ml.model import Fitted, ModelError, ModelModule
 from ml.schema import FloatArray
 
@@ -81,8 +82,12 @@ def compare(module: ModelModule, champion: Fitted[Any], challenger: Fitted[Any],
 def decide(module: ModelModule, challenger: Fitted[Any], champion: Fitted[Any], *, against: str, rows: Any) -> Decision:
     """Whether the challenger takes the place of the champion `against`, by RULE on the challenger's own test rows.
 
-    `rows` are those of the challenger's test date, with outcomes. A champion that has seen those outcomes in both its fits stays.
+    `rows` are those of the challenger's test date, with outcomes. A champion that has seen those outcomes in both its fits stays,
+    and so does one that is free of a leak which the challenger seems to have: it would win by it.
     """
+    known = suspected_leaks(champion)
+    if found := [sentence for column, sentence in suspected_leaks(challenger).items() if column not in known]:
+        return Decision(False, f"{found[0]} If it is none, promote it by hand", against)
     try:
         comparison = compare(module, champion, challenger, rows, day=challenger.card.test_date)
     except ModelError as error:
@@ -91,6 +96,12 @@ def decide(module: ModelModule, challenger: Fitted[Any], champion: Fitted[Any], 
         return Decision(True, f"better than {against}: {comparison.sentence()}", against, comparison)
     few = f" ({SMALLEST_ROWS} rows are needed to tell)" if comparison.rows < SMALLEST_ROWS else ""
     return Decision(False, f"not clearly better than {against}{few}: {comparison.sentence()}", against, comparison)
+
+
+def suspected_leaks(fitted: Fitted[Any]) -> dict[str, str]:
+    """The warnings of a card that name a column which may look past its date, by column."""
+    warnings = (str(sentence) for sentence in fitted.card.metrics.get("warnings", []))
+    return {sentence.split()[0]: sentence for sentence in warnings if LEAK in sentence}
 
 
 def _gain(champion: FloatArray, challenger: FloatArray) -> tuple[float, float, float]:

@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, TweedieRegressor
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from ml.schema import FloatArray, batches
@@ -83,6 +83,19 @@ def fit_logistic(values: FloatArray, target: npt.NDArray[np.bool_], *, strength:
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(scaling.apply(values), target)
     return Line(scaling, tuple(model.coef_[0].tolist()), float(model.intercept_[0]))
+
+
+def fit_tweedie(values: FloatArray, target: FloatArray, *, power: float, strength: float) -> Line:
+    """Tweedie regression with a log link and an L2 penalty (`strength` is scikit-learn's alpha) on the scaled features.
+
+    `target` is money or counts, at least 0 and not 0 throughout; `Line.raw` is then the log of its mean.
+    """
+    scaling, unit = fit_scaling(values), float(target.mean())
+    model = TweedieRegressor(power=power, alpha=strength, link="log", solver="newton-cholesky", max_iter=100)
+    with warnings.catch_warnings(), threadpool_limits(limits=1):
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(scaling.apply(values), target / unit)
+    return Line(scaling, tuple(model.coef_.tolist()), float(model.intercept_ + np.log(unit)))
 
 
 def _signed_log(values: FloatArray) -> FloatArray:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import pandas as pd
 
+from ml.contacting import Economics
+
 if TYPE_CHECKING:
     from ml.schema import FloatArray
     from ml.splits import Split
@@ -21,6 +23,7 @@ class ModelOptions:
     seed: int
     churn_horizon: int = 90
     ltv_horizons: tuple[int, ...] = (90, 365)
+    economics: Economics = field(default_factory=Economics)
 
     @property
     def label_horizons(self) -> tuple[int, ...]:

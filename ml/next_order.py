@@ -90,7 +90,7 @@ def train(
     Raises ModelError where the rows cannot teach anything.
     """
     schema.check_rows(rows)
-    rows = schema.ordered(rows_on(rows, *split.dates_before_test, split.test_date))
+    rows = schema.ordered(rows_on(rows, *split.labelled_dates))
     before, test = rows_on(rows, *split.dates_before_test), rows_on(rows, split.test_date)
     judged = _fit(before, split, params)
     values, times = schema.matrix(test), _times(test)

@@ -78,6 +78,27 @@ def drift_plot(indexes: dict[str, float], *, title: str, notable: float) -> byte
     return _png(figure, axes)
 
 
+def beside_baselines_plot(
+    model: str, metrics: dict[str, Any], baselines: dict[str, Any], names: Sequence[str]
+) -> bytes:
+    """One row of bars per metric in `names`: the model beside every rule that was judged on the same rows."""
+    figure = Figure(figsize=(7, 1.2 + len(names) * (0.5 + 0.32 * (1 + len(baselines)))), layout="constrained")
+    rows = {model: metrics, **baselines}
+    for axes, name in zip(figure.subplots(len(names), 1, squeeze=False)[:, 0], names, strict=True):
+        found = {said.replace("_", " "): each[name] for said, each in rows.items() if _is_number(each.get(name))}
+        colours = [MODEL_COLOUR if said == model.replace("_", " ") else OTHER_COLOUR for said in found]
+        bars = axes.barh([*found][::-1], [*found.values()][::-1], color=colours[::-1])
+        axes.bar_label(bars, fmt="{:,.4g}", fontsize=8, padding=3)
+        axes.set_title(name.replace("_", " "), loc="left", fontsize=10)
+        axes.margins(x=0.15)
+        axes.spines[["top", "right"]].set_visible(False)
+    return _png(figure)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _png(figure: Figure, *axes: Axes) -> bytes:
     for each in axes:
         each.spines[["top", "right"]].set_visible(False)

@@ -1,79 +1,60 @@
-"""Models on disk as data only (LightGBM text and JSON), one folder per content hash, checked when read."""
+"""Models as files of data only (LightGBM text and JSON), one folder per content hash, every byte checked when read."""
 
 import hashlib
 import json
-import os
 import re
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from ml import churn, ltv, next_order, segments
+from ml import channels, churn, ltv, next_order, segments
 from ml.card_text import card_text
-from ml.model import Artifact, Fitted, ModelCard, ModelError, ModelModule
+from ml.installed import with_installed
+from ml.model import Artifact, Fitted, ModelCard, ModelError
+from ml.model_store import MANIFEST, Place, Root, clear_unfinished, place
 
-MODULES: Final[dict[str, ModelModule]] = {module.MODEL: module for module in (churn, ltv, next_order, segments)}
-MANIFEST: Final = "manifest.json"
+__all__ = ["MODULES", "Root", "SavedModel", "clear_unfinished", "load", "read_card_text", "save", "version_row"]
+
+MODULES: Final = with_installed({module.MODEL: module for module in (churn, ltv, next_order, channels, segments)})
 CARD: Final = "card.json"
 CARD_TEXT: Final = "card.md"
 JUDGED: Final = "judged_"
-UNFINISHED: Final = ".writing-"
 VERSION_LENGTH: Final = 12
 VERSION_PATTERN: Final = r"[0-9a-f]{12}"
 
 
 @dataclass(frozen=True)
 class SavedModel:
-    """Where a model lies: `folder` is <root>/<model>/<version>, `version` the first 12 digits of `artifact_sha256`."""
+    """Where a model lies: <root>/<model>/<version>, `version` being the first 12 digits of `artifact_sha256`."""
 
     model: str
     version: str
     artifact_sha256: str
-    folder: Path
+    place: Place
 
 
 def _no_step(name: str) -> None:
     """Steps of saving are announced; tests kill the process there."""
 
 
-def save(fitted: Fitted[Artifact], root: Path, *, on_step: Callable[[str], None] = _no_step) -> SavedModel:
-    """Write both fits and the card under `root`: temporary folder, fsync, hash, rename. Saving twice is saving once."""
+def save(fitted: Fitted[Artifact], root: Root, *, on_step: Callable[[str], None] = _no_step) -> SavedModel:
+    """Write both fits and the card under `root`, so that they are there whole or not at all. Saving twice is saving once."""
     files = _files(fitted)
     manifest = _json({name: hashlib.sha256(content).hexdigest() for name, content in sorted(files.items())})
     sha256 = hashlib.sha256(manifest).hexdigest()
     version = sha256[:VERSION_LENGTH]
-    saved = SavedModel(fitted.card.model, version, sha256, root / fitted.card.model / version)
+    saved = SavedModel(fitted.card.model, version, sha256, place(root, fitted.card.model, version))
     if _is_intact(saved):
         return saved
-    saved.folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=saved.folder.parent))
-    try:
-        for name, content in {**files, MANIFEST: manifest}.items():
-            _write_synced(temporary / name, content)
-            on_step(f"{name} written")
-        _sync_folder(temporary)
-        on_step("files written")
-        _put_in_place(temporary, saved)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    _sync_folder(saved.folder.parent)
+    saved.place.put({**files, MANIFEST: manifest}, is_whole=lambda: _is_intact(saved), on_step=on_step)
     on_step("files in place")
     return saved
 
 
-def clear_unfinished(root: Path) -> None:
-    """Remove what killed savers left; only for a caller that knows of no other saver at work."""
-    for leftover in root.glob(f"*/{UNFINISHED}*"):
-        shutil.rmtree(leftover)
-
-
-def load(root: Path, model: str, version: str, *, artifact_sha256: str | None = None) -> Fitted[Any]:
+def load(root: Root, model: str, version: str, *, artifact_sha256: str | None = None) -> Fitted[Any]:
     """Read a model back, refusing any changed byte; give `artifact_sha256` (from model_versions) to check all of it.
 
     Raises ModelError with one sentence, also where the model reads features that there no longer are.
@@ -82,7 +63,7 @@ def load(root: Path, model: str, version: str, *, artifact_sha256: str | None = 
         raise ModelError(f"There is no model {model!r} in version {version!r}; list the versions that exist.")
     if not (artifact_sha256 or version).startswith(version):
         raise ModelError(f"Version {version} of {model} does not belong to the artefact hash given with it.")
-    files = _read_checked(root / model / version, artifact_sha256 or version)
+    files = _read_checked(place(root, model, version), artifact_sha256 or version)
     module = MODULES[model]
     try:
         card = _card(json.loads(files[CARD]))
@@ -97,9 +78,9 @@ def load(root: Path, model: str, version: str, *, artifact_sha256: str | None = 
     return fitted
 
 
-def read_card_text(root: Path, model: str, version: str, *, artifact_sha256: str) -> str:
+def read_card_text(root: Root, model: str, version: str, *, artifact_sha256: str) -> str:
     """The card of a version for people, Markdown; raises ModelError where its folder is not the one that was saved."""
-    return _read_checked(root / model / version, artifact_sha256)[CARD_TEXT].decode()
+    return _read_checked(place(root, model, version), artifact_sha256)[CARD_TEXT].decode()
 
 
 def version_row(
@@ -132,18 +113,17 @@ def _files(fitted: Fitted[Artifact]) -> dict[str, bytes]:
     return {**fitted.model.to_files(), **judged, CARD: _json(asdict(fitted.card)), CARD_TEXT: text.encode()}
 
 
-def _read_checked(folder: Path, expected: str) -> dict[str, bytes]:
-    path = folder / MANIFEST
-    if not path.is_file():
-        raise ModelError(f"There is no model in {folder}; train one, or list the versions that exist.")
-    manifest = path.read_bytes()
+def _read_checked(where: Place, expected: str) -> dict[str, bytes]:
+    manifest = where.read(MANIFEST)
+    if manifest is None:
+        raise ModelError(f"There is no model in {where}; train one, or list the versions that exist.")
     if not hashlib.sha256(manifest).hexdigest().startswith(expected):
-        raise ModelError(f"The manifest in {folder} is not the one that was saved; restore the folder or train again.")
+        raise ModelError(f"The manifest in {where} is not the one that was saved; restore the folder or train again.")
     files = {}
     for name, digest in json.loads(manifest).items():
-        content = (folder / name).read_bytes() if (folder / name).is_file() else b""
+        content = where.read(name) or b""
         if hashlib.sha256(content).hexdigest() != digest:
-            raise ModelError(f"{folder / name} is not the file that was saved; restore the folder or train again.")
+            raise ModelError(f"{where}/{name} is not the file that was saved; restore the folder or train again.")
         files[name] = content
     return files
 
@@ -171,37 +151,9 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} cannot be written as JSON")
 
 
-def _write_synced(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _put_in_place(temporary: Path, saved: SavedModel) -> None:
-    temporary.chmod(0o755)
-    if saved.folder.exists() and not _is_intact(saved):
-        # What lies there is damaged, and the true content is at hand.
-        saved.folder.rename(temporary / "damaged")
-    try:
-        temporary.rename(saved.folder)
-    except OSError:
-        # Another run saved the same content first; what counts is that the folder holds it.
-        _read_checked(saved.folder, saved.artifact_sha256)
-    shutil.rmtree(saved.folder / "damaged", ignore_errors=True)
-
-
 def _is_intact(saved: SavedModel) -> bool:
     try:
-        _read_checked(saved.folder, saved.artifact_sha256)
+        _read_checked(saved.place, saved.artifact_sha256)
     except ModelError:
         return False
     return True

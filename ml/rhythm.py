@@ -3,7 +3,7 @@
 Both are fitted on the histories of one date; they use no label.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -45,6 +45,10 @@ class Rhythm:
         days, mean = _spending(values)
         return self.purchases.purchases(history(values), self.weeks) * self.spend.mean_spend(days, mean)
 
+    def over(self, days: float) -> "Rhythm":
+        """The same rhythm over another horizon."""
+        return replace(self, weeks=days / 7)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers for JSON."""
         return asdict(self)
@@ -75,6 +79,20 @@ def history(values: FloatArray) -> History:
     repeats = np.maximum(days - 1.0, 0.0)
     last = repeats * gap / 7
     return History(repeats, last, last + recency / 7)
+
+
+def aged(values: FloatArray, orders: FloatArray, days: int) -> FloatArray:
+    """The feature matrix `days` later, as far as the rhythm reads it, of customers who placed `orders` in between.
+
+    When in between is not known: orders are taken as evenly spread. Other features stay.
+    """
+    before, later = history(values), np.array(values)
+    repeats = before.x + orders
+    last = np.where(orders > 0, 7 * before.T + days * orders / (orders + 1), 7 * before.t_x)
+    later[:, _ORDER_DAYS] = repeats + 1
+    later[:, _GAP] = last / np.maximum(repeats, 1.0)
+    later[:, _RECENCY] = 7 * before.T + days - last
+    return later
 
 
 def _spending(values: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -1,16 +1,20 @@
 """The columns ml reads and writes: the Python side of the seams with dbt (features in, predictions out)."""
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Final, Literal
+from collections.abc import Iterable, Iterator
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from ml import features
+
 FloatArray = npt.NDArray[np.float64]
-ColumnType = Literal["VARCHAR", "DATE", "TIMESTAMP", "BOOLEAN", "INTEGER", "BIGINT", "FLOAT8", "JSON"]
+Feature = features.Feature
+ColumnType = features.ColumnType
+FEATURES: Final = features.FEATURES
+FEATURE_NAMES: Final = features.FEATURE_NAMES
 
 KEYS: Final = ("customer_id", "as_of_date")
 
@@ -18,59 +22,6 @@ KEYS: Final = ("customer_id", "as_of_date")
 class FeatureError(ValueError):
     """The frame handed to ml is not the one the seam promises."""
 
-
-@dataclass(frozen=True)
-class Feature:
-    """One feature column; `words` say a value in a sentence for reason codes ("{value}" is the formatted number)."""
-
-    name: str
-    type: ColumnType
-    unit: str
-    words: str
-    words_if_one: str = ""
-    words_if_null: str = "an unknown value"
-
-
-_ONE_DAY: Final = "orders on one day only so far"
-
-FEATURES: Final = (
-    Feature("recency_days", "FLOAT8", "days", "no order for {value} days", "no order for 1 day"),
-    Feature("tenure_days", "FLOAT8", "days", "customer for {value} days", "customer for 1 day"),
-    Feature("days_since_last_event", "FLOAT8", "days", "nothing heard for {value} days", "nothing heard for 1 day"),
-    Feature("order_count", "BIGINT", "orders", "{value} orders so far", "1 order so far"),
-    Feature("order_day_count", "BIGINT", "days", "orders on {value} different days", _ONE_DAY),
-    Feature("order_count_30d", "BIGINT", "orders", "{value} orders in 30 days", "1 order in 30 days"),
-    Feature("order_count_90d", "BIGINT", "orders", "{value} orders in 90 days", "1 order in 90 days"),
-    Feature("order_count_365d", "BIGINT", "orders", "{value} orders in 365 days", "1 order in 365 days"),
-    Feature("net_revenue", "FLOAT8", "money", "net revenue of {value} so far"),
-    Feature("net_revenue_30d", "FLOAT8", "money", "net revenue of {value} in 30 days"),
-    Feature("net_revenue_90d", "FLOAT8", "money", "net revenue of {value} in 90 days"),
-    Feature("net_revenue_365d", "FLOAT8", "money", "net revenue of {value} in 365 days"),
-    Feature("average_order_value", "FLOAT8", "money", "an average order of {value}"),
-    Feature("refund_count", "BIGINT", "refunds", "{value} refunds so far", "1 refund so far"),
-    Feature("refund_share", "FLOAT8", "share", "{value} of revenue refunded"),
-    Feature(
-        "mean_days_between_orders", "FLOAT8", "days", "{value} days between orders", "1 day between orders", _ONE_DAY
-    ),
-    Feature("recency_to_rhythm", "FLOAT8", "ratio", "a pause of {value} times the usual gap", "", _ONE_DAY),
-    Feature("distinct_product_count", "BIGINT", "products", "{value} different products bought", "1 product bought"),
-    Feature("distinct_category_count", "BIGINT", "categories", "{value} different categories", "1 category bought"),
-    Feature("items_per_order", "FLOAT8", "items", "{value} items per order", "1 item per order"),
-    Feature("session_count_30d", "BIGINT", "visits", "{value} visits in 30 days", "1 visit in 30 days"),
-    Feature("session_count_90d", "BIGINT", "visits", "{value} visits in 90 days", "1 visit in 90 days"),
-    Feature(
-        "product_view_count_30d", "BIGINT", "views", "{value} products viewed in 30 days", "1 product viewed in 30 days"
-    ),
-    Feature(
-        "product_view_count_90d", "BIGINT", "views", "{value} products viewed in 90 days", "1 product viewed in 90 days"
-    ),
-    Feature("cart_add_count_30d", "BIGINT", "products", "{value} products put in the cart in 30 days"),
-    Feature("channel_count", "BIGINT", "channels", "{value} channels used", "1 channel used"),
-    Feature("discount_share", "FLOAT8", "share", "{value} of order value discounted"),
-    Feature("identifier_count", "BIGINT", "identifiers", "{value} known identifiers", "1 known identifier"),
-    Feature("order_amount_trend", "FLOAT8", "trend", "a revenue trend of {value} (from -1 to 1) over 180 days"),
-)
-FEATURE_NAMES: Final = tuple(feature.name for feature in FEATURES)
 
 LABELS: Final[dict[str, str]] = {
     "customer_id": "VARCHAR",
@@ -87,21 +38,49 @@ FURTHER_LABEL: Final = re.compile(r"net_revenue_in_\d+d")
 """Labels of further horizons, null where they have not passed since the row's date (see `ml.model.Reads`)."""
 LABEL_NAMES: Final = tuple(name for name in LABELS if name not in KEYS)
 
+LTV_HORIZONS: Final = (90, 365)
+"""Horizons of LTV in days that every installation has; others may be added to them."""
+
+
+def value_columns(days: int) -> tuple[str, str, str]:
+    """The columns of ltv_scores for one horizon: expectation, lower and upper bound."""
+    return f"expected_net_revenue_{days}d", f"lower_net_revenue_{days}d", f"upper_net_revenue_{days}d"
+
+
 _SCORED: Final[dict[str, str]] = {"customer_id": "VARCHAR", "as_of_date": "DATE"}
 
 PREDICTIONS: Final[dict[str, dict[str, str]]] = {
     "churn_scores": {
         **_SCORED,
         "churn_probability": "FLOAT8",
+        "is_at_risk": "BOOLEAN",
         "reason_codes": "JSON",
         "model_version": "VARCHAR",
     },
     "ltv_scores": {
         **_SCORED,
-        "expected_net_revenue_90d": "FLOAT8",
-        "lower_net_revenue_90d": "FLOAT8",
-        "upper_net_revenue_90d": "FLOAT8",
+        **{name: "FLOAT8" for days in LTV_HORIZONS for name in value_columns(days)},
         "reason_codes": "JSON",
+        "model_version": "VARCHAR",
+    },
+    "best_channels": {
+        **_SCORED,
+        "channel": "VARCHAR",
+        "probability": "FLOAT8",
+        "lower_probability": "FLOAT8",
+        "upper_probability": "FLOAT8",
+        "is_reachable": "BOOLEAN",
+        "reason": "VARCHAR",
+        "model_version": "VARCHAR",
+    },
+    "ltv_totals": {
+        "as_of_date": "DATE",
+        "horizon_days": "BIGINT",
+        "customers": "BIGINT",
+        "expected_total": "FLOAT8",
+        "lower_total": "FLOAT8",
+        "upper_total": "FLOAT8",
+        "warning": "VARCHAR",
         "model_version": "VARCHAR",
     },
     "next_orders": {
@@ -153,6 +132,16 @@ PREDICTIONS: Final[dict[str, dict[str, str]]] = {
         "is_champion": "BOOLEAN",
     },
 }
+
+
+def columns_of(table: str, ltv_horizons: Iterable[int] = LTV_HORIZONS) -> dict[str, str]:
+    """The columns of a table of `predictions`; ltv_scores has three for every horizon, in ascending order."""
+    if table != "ltv_scores":
+        return PREDICTIONS[table]
+    values = {name: "FLOAT8" for days in sorted({*LTV_HORIZONS, *ltv_horizons}) for name in value_columns(days)}
+    ends = {name: type_ for name, type_ in PREDICTIONS[table].items() if name not in values}
+    before = {name: ends.pop(name) for name in _SCORED}
+    return {**before, **values, **ends}
 
 
 def check_features(frame: pd.DataFrame) -> None:

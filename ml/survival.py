@@ -40,7 +40,7 @@ def at_risk(times: FloatArray) -> AtRisk:
 
 def survival(hazards: FloatArray) -> FloatArray:
     """(rows, periods) chances of the event in each period for those who reach it -> chance of none by each period's end."""
-    return np.cumprod(1.0 - hazards, axis=1)
+    return np.asarray(np.cumprod(1.0 - hazards, axis=1), dtype=np.float64)
 
 
 def chance_by(curves: FloatArray, day: float) -> FloatArray:

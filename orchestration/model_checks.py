@@ -132,7 +132,7 @@ def it_is_calibrated(connection: Connection, platform: Platform, module: ModelMo
     if not shown and not coverages:
         return dg.AssetCheckResult(passed=True, description="It states neither probabilities nor intervals.")
     shown |= {f"coverage of {name}": share for name, share in coverages.items()}
-    is_off = [share for share in coverages.values() if not COVERAGE[0] <= share <= COVERAGE[1]]
+    is_off = [name for name in coverages if _is_off(metrics[name])]
     metadata: dict[str, Any] = {"version": champion["version"], **shown}
     if plot := model_plot(module.MODEL, metrics, currency=platform.settings.reporting_currency):
         metadata["plot"] = picture(plot, f"{module.MODEL}: predicted and observed")
@@ -141,6 +141,13 @@ def it_is_calibrated(connection: Connection, platform: Platform, module: ModelMo
         severity=dg.AssetCheckSeverity.WARN,
         metadata=metadata,
     )
+
+
+def _is_off(interval: Mapping[str, float]) -> bool:
+    """Against the chance that the model itself gives to the interval, where it says so, else against COVERAGE."""
+    if (stated := interval.get("stated")) is not None:
+        return abs(interval["coverage"] - stated) > MAXIMUM_CALIBRATION_ERROR
+    return not COVERAGE[0] <= interval["coverage"] <= COVERAGE[1]
 
 
 def _is_interval(found: Any) -> bool:

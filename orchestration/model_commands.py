@@ -1,6 +1,7 @@
 """`weft model …`: the registry of trained models, and who is champion."""
 
 import json
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -14,7 +15,7 @@ from orchestration.state import utc_now
 models = typer.Typer(no_args_is_help=True)
 console = Console(soft_wrap=True)
 
-Model = Annotated[str, typer.Argument(help="churn, ltv or segments.")]
+Model = Annotated[str, typer.Argument(help="A model that `weft model list` shows, such as churn.")]
 Version = Annotated[str, typer.Argument(help="A version that `weft model list` shows.")]
 
 
@@ -42,7 +43,11 @@ def list_() -> None:
 
 
 @models.command()
-def show(model: Model, version: Annotated[str | None, typer.Argument(help="Default: the champion.")] = None) -> None:
+def show(
+    model: Model,
+    version: Annotated[str | None, typer.Argument(help="Default: the champion.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write the card with its pictures as one HTML file.")] = None,
+) -> None:
     """The card of a version, what the gate decided on it, and every change of champion."""
     from ml import registry
 
@@ -52,6 +57,9 @@ def show(model: Model, version: Annotated[str | None, typer.Argument(help="Defau
         platform.settings.models, model, card["version"], artifact_sha256=card["artifact_sha256"]
     )
     place = "champion" if card["is_champion"] else "not champion"
+    if html is not None:
+        _write_page(platform, card, text, html)
+        return
     _say(
         f"{model} {card['version']}, {place}, trained {str(card['trained_at'])[:16]} by the run of {card['as_of_date']}"
     )
@@ -114,6 +122,37 @@ def rollback(
     load(platform.state.models, model, platform.state.models.champion_before(model), platform.settings.models)
     version = platform.state.models.rollback(model, reason=reason, now=utc_now())
     _say(f"{model} {version} is the champion again; the next run scores with it.")
+
+
+def _write_page(platform: Platform, card: dict[str, Any], text: str, file: Path) -> None:
+    """Write the card of a version as HTML. Raises RegistryError where the file cannot be written."""
+    from ml import registry
+    from ml.card_html import card_html
+    from ml.plots import beside_baselines_plot, model_plot
+
+    model, metrics, baselines = card["model"], json.loads(card["metrics"]), json.loads(card["baseline_metrics"])
+    facts = [
+        ("Version", card["version"]),
+        ("Place", "champion: it makes the scores" if card["is_champion"] else "not champion"),
+        ("Trained", f"{str(card['trained_at'])[:16]} UTC, by the run of {card['as_of_date']}"),
+        ("The gate", json.loads(card["decision"])["reason"]),
+        ("Files", card["artifact_sha256"]),
+    ]
+    changes = [change for change in platform.state.models.history(model) if change.version == card["version"]]
+    facts += [(f"{change.decided_at:%Y-%m-%d %H:%M}", f"{change.action}: {change.reason}") for change in changes]
+    pictures = {}
+    if plot := model_plot(model, metrics, currency=platform.settings.reporting_currency):
+        pictures["What it said and what came, on the test date"] = plot
+    headline = [name for name in registry.MODULES[model].HEADLINE if metrics.get(name) is not None]
+    if headline and baselines:
+        shown = beside_baselines_plot(model, metrics, baselines, headline)
+        pictures["Beside simple rules, on the same rows"] = shown
+    page = card_html(text, title=f"{model} {card['version']}: model card", facts=facts, pictures=pictures)
+    try:
+        file.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise RegistryError(f"{file} cannot be written: {error.strerror}.") from None
+    _say(f"The card of {model} {card['version']} is in {file}.")
 
 
 def _card(platform: Platform, model: str, version: str | None) -> dict[str, Any]:

@@ -2,13 +2,16 @@
 
 from collections.abc import Iterator, Mapping
 from datetime import date
+from importlib.metadata import entry_points
 from typing import Any, Final, Protocol, runtime_checkable
 
 import pandas as pd
 
 from ml import schema, splits
+from ml.contacting import Economics
 from ml.model import ModelError, ModelOptions, Reads
 from ml.splits import Split
+from orchestration.channel_inputs import ChannelInputs
 from orchestration.errors import WeftError
 from orchestration.settings import Settings
 from orchestration.warehouse import Connection, row_count, scalar
@@ -118,7 +121,20 @@ class CustomerInputs:
         return today
 
 
-INPUTS: Final[Mapping[str, ModelInputs]] = {"customers": CustomerInputs()}
+class _Kinds(dict[str, ModelInputs]):
+    """Ours, and those that models of other packages bring (entry points of the group `weft.model_inputs`), loaded when used."""
+
+    def __missing__(self, kind: str) -> ModelInputs:
+        points = [*entry_points(group="weft.model_inputs", name=kind)]
+        if len(points) != 1:
+            raise ModelError(
+                f"{len(points)} packages bring the kind of input {kind!r}; install the one that its model came with."
+            )
+        self[kind] = points[0].load()
+        return self[kind]
+
+
+INPUTS: Final[Mapping[str, ModelInputs]] = _Kinds(channels=ChannelInputs(), customers=CustomerInputs())
 
 
 def model_options(settings: Settings) -> ModelOptions:
@@ -129,7 +145,8 @@ def model_options(settings: Settings) -> ModelOptions:
             f"WEFT_LTV_HORIZONS_DAYS is {settings.ltv_horizons_days!r}; give whole days from 7 to 730, such as 90,365."
         )
     horizons = tuple(sorted({90, 365, *map(int, parts)}))
-    return ModelOptions(settings.seed, settings.churn_horizon_days, horizons)
+    economics = Economics(settings.contact_cost, settings.gross_margin, settings.contact_success_rate)
+    return ModelOptions(settings.seed, settings.churn_horizon_days, horizons, economics)
 
 
 def frames(connection: Connection, query: str) -> Iterator[pd.DataFrame]:

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -18,7 +17,7 @@ from orchestration.state import State, utc_now
 from orchestration.warehouse import Connection, write_table
 
 
-def load(models: ModelRegistry, model: str, version: str, root: Path) -> Fitted[Any]:
+def load(models: ModelRegistry, model: str, version: str, root: registry.Root) -> Fitted[Any]:
     """A registered version from its files. Raises RegistryError where it is unknown, ModelError where it cannot score."""
     return registry.load(root, model, version, artifact_sha256=models.card(model, version)["artifact_sha256"])
 
@@ -64,7 +63,7 @@ def train(
     return models.card(module.MODEL, saved.version)
 
 
-def _scoring_model(models: ModelRegistry, model: str, root: Path) -> Any:
+def _scoring_model(models: ModelRegistry, model: str, root: registry.Root) -> Any:
     """The champion's model that scores; None where there is none or its files are damaged."""
     champion = next(iter(models.champions(model)), None)
     if champion is None:
@@ -76,12 +75,13 @@ def _scoring_model(models: ModelRegistry, model: str, root: Path) -> Any:
 
 
 def _decide(
-    module: ModelModule, trained: Fitted[Any], version: str, *, models: ModelRegistry, root: Path, rows: Any
+    module: ModelModule, trained: Fitted[Any], version: str, *, models: ModelRegistry, root: registry.Root, rows: Any
 ) -> gate.Decision | None:
     """What the gate says; None where this version was judged before and needs no new judgement."""
     champion = next(iter(models.champions(module.MODEL)), None)
     if champion is None:
-        return gate.Decision(True, "the first model")
+        leaks = gate.suspected_leaks(trained)
+        return gate.Decision(True, " ".join(["the first model; but" if leaks else "the first model", *leaks.values()]))
     if champion == version:
         return None
     try:

@@ -15,12 +15,13 @@ import ml
 from ml import MODELS, schema
 from ml.model import Fitted, ModelError, ModelModule, ModelOptions
 from orchestration.failpoints import OnStep, failpoints
+from orchestration.ltv_totals import write_ltv_totals
 from orchestration.model_inputs import INPUTS, CustomerRows, ModelInputs, frames, model_options
 from orchestration.predicting import load, write_model_versions
 from orchestration.segment_history import settle_segments
 from orchestration.settings import Settings
 from orchestration.state import State
-from orchestration.warehouse import Connection, create_table, row_count, scalar
+from orchestration.warehouse import Connection, add_columns, create_table, row_count, scalar
 
 SCORED_INPUTS: Final = {"customer_id": "varchar", "scored_by": "varchar", "input_hash": "bigint", "row_count": "bigint"}
 """`control.inputs_of_<table>`: from which inputs, and by what, the rows of a customer were made, and how many there are."""
@@ -48,12 +49,17 @@ class AfterScoring(Protocol):
     def __call__(self, connection: Connection, scored: Scored) -> None: ...
 
 
+def _total_ltv(connection: Connection, scored: Scored) -> None:
+    if scored.rows is not None:
+        write_ltv_totals(connection, scored.fitted)
+
+
 def _settle_segments(connection: Connection, scored: Scored) -> None:
     if scored.version is not None:
         settle_segments(connection, scored.version)
 
 
-AFTER_SCORING: Final[dict[str, AfterScoring]] = {"segments": _settle_segments}
+AFTER_SCORING: Final[dict[str, AfterScoring]] = {"ltv": _total_ltv, "segments": _settle_segments}
 """By model: histories, totals and other tables that are made from its table once that holds the new scores."""
 
 
@@ -95,7 +101,7 @@ class _Work:
     def __init__(self, connection: Connection, module: ModelModule, options: ModelOptions, *, anew: bool) -> None:
         self.connection, self.module, self.anew = connection, module, anew
         self.inputs: ModelInputs = INPUTS[module.reads(options).kind]
-        self.columns: Mapping[str, str] = schema.PREDICTIONS[module.TABLE]
+        self.columns: Mapping[str, str] = schema.columns_of(module.TABLE, options.ltv_horizons)
         self.table = f"predictions.{module.TABLE}"
         self.memory = f"control.inputs_of_{module.TABLE}"
         self.staged, self.plan = f"control.staged_{module.TABLE}", f"control.plan_of_{module.TABLE}"
@@ -103,6 +109,7 @@ class _Work:
     def stage(self, state: State, settings: Settings) -> Scored:
         """Score into the staging table with the newest champion that can; the result says nothing of rows yet."""
         create_table(self.connection, self.table, self.columns)
+        add_columns(self.connection, self.table, self.columns)
         create_table(self.connection, self.memory, SCORED_INPUTS)
         problems: list[str] = []
         champions = list(dict.fromkeys(state.models.champions(self.module.MODEL)))
@@ -179,7 +186,7 @@ class _Work:
         return frames(self.connection, today)
 
     def _append(self, scores: pd.DataFrame, version: str) -> None:
-        rows = scores.assign(model_version=version)[list(self.columns)]
+        rows = scores.assign(model_version=version).reindex(columns=list(self.columns))
         self.connection.append(self.staged, pa.Table.from_pandas(rows, preserve_index=False))
 
     def _remember(self, version: str | None) -> None:

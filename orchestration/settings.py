@@ -7,6 +7,7 @@ from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Literal
+from urllib.request import url2pathname
 
 from dotenv import dotenv_values
 from psycopg2 import ProgrammingError
@@ -56,9 +57,13 @@ class Settings(BaseSettings):
     trusted_proxies: str = ""
     snowplow_source: str = "snowplow"
     upload_mb: int = Field(default=100, ge=1)
+    model_store: str = Field(default="", pattern=r"^([a-z0-9+.-]+://.+)?$")
     seed: int = 7
     churn_horizon_days: int = Field(default=90, ge=7, le=730)
     ltv_horizons_days: str = "90,365"
+    contact_cost: float = Field(default=1.0, ge=0, allow_inf_nan=False)
+    gross_margin: float = Field(default=0.3, ge=0, le=1)
+    contact_success_rate: float = Field(default=0.1, ge=0, le=1)
     publish_features: bool | None = None
     hourly_cron: str = "0 * * * *"
     daily_cron: str = "30 4 * * *"
@@ -111,9 +116,12 @@ class Settings(BaseSettings):
         return self.home / "served"
 
     @cached_property
-    def models(self) -> Path:
-        """Model artefacts by content hash."""
-        return self.home / "models"
+    def models(self) -> Path | str:
+        """Model files by content hash: a folder, or the URL of an object store that fsspec knows."""
+        if not self.model_store:
+            return self.home / "models"
+        scheme, _, path = self.model_store.partition("://")
+        return Path(url2pathname(path)) if scheme == "file" else self.model_store
 
     @cached_property
     def log_folder(self) -> Path:

@@ -174,7 +174,7 @@ def _sizes(settings: Settings) -> dict[str, int]:
         "redis": settings.home / "redis",
         "log": settings.log_folder,
     }
-    return {part: _folder_bytes(folder) for part, folder in folders.items()}
+    return {part: _folder_bytes(folder) for part, folder in folders.items() if isinstance(folder, Path)}
 
 
 def _folder_bytes(folder: Path) -> int:

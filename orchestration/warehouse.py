@@ -119,6 +119,14 @@ def create_table(connection: Connection, table: str, columns: Mapping[str, str],
     connection.execute(f"create table if not exists {table} ({declared})")
 
 
+def add_columns(connection: Connection, table: str, columns: Mapping[str, str]) -> None:
+    """Add to a table, which exists, those of the columns that it lacks; they hold nothing yet."""
+    present = connection.arrow(f"select * from {table} where 1 = 0").column_names
+    for name, type_ in columns.items():
+        if name not in present:
+            connection.execute(f"alter table {table} add column {name} {TEXT if type_.lower() == 'varchar' else type_}")
+
+
 def first_row(connection: Connection, query: str, parameters: Sequence[object] = ()) -> tuple[Any, ...] | None:
     """The first row of a query, None where it has none."""
     rows = connection.rows(query, parameters)

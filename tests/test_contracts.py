@@ -79,6 +79,9 @@ def test_ml_reads_the_features_and_labels_that_dbt_builds(manifest: dict[str, An
     built = model_columns(manifest, "features", "customer_features")
     assert list(built) == [*ml_schema.KEYS, *(feature.name for feature in ml_schema.FEATURES)]
     assert list(model_columns(manifest, "features", "customer_labels")) == list(ml_schema.LABELS)
+    [model] = [node for node in manifest["nodes"].values() if node["name"] == "customer_features"]
+    described = {name: column["description"] for name, column in model["columns"].items() if name not in ml_schema.KEYS}
+    assert described == {feature.name: feature.how for feature in ml_schema.FEATURES}
 
 
 @pytest.mark.parametrize("table", sorted(ml_schema.PREDICTIONS))

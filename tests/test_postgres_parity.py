@@ -17,6 +17,7 @@ from pyarrow import parquet
 
 from identity.decisions import LINK, WALL
 from ingestion.simulator import SimulationConfig, simulate
+from ml import schema as ml_schema
 from orchestration.building import build
 from orchestration.clock import mark_build_whole
 from orchestration.collecting import land_folder
@@ -167,11 +168,8 @@ def _score(platform: Platform, customers: Sequence[str]) -> None:
         "churn_scores": {"churn_probability": ("float8", [(number % 200) / 200 for number in rank])},
         "ltv_scores": {
             name: ("float8", [number / 2 + offset for number in rank])
-            for name, offset in [
-                ("expected_net_revenue_90d", 0.0),
-                ("lower_net_revenue_90d", -1.0),
-                ("upper_net_revenue_90d", 1.0),
-            ]
+            for days in (90, 365)
+            for name, offset in zip(ml_schema.value_columns(days), (0.0, -1.0, 1.0), strict=True)
         },
     }
     with platform.warehouse.writer() as connection:

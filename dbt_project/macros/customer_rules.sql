@@ -50,3 +50,18 @@
 {% macro halved(earlier, later, half_life_days=none) -%}
     power(0.5, least(greatest({{ days_between(earlier, later) }} / {{ half_life_days or var('affinity_half_life_days') }}, -900), 900))
 {%- endmacro %}
+
+{# Where a customer did something. What is done to a message tells its channel in its name, whichever way the event came (Segment's names). #}
+{% macro used_channel(event, channel) -%}
+    case
+        when {{ event }} like 'Email %' then 'email'
+        when {{ event }} like 'SMS %' then 'sms'
+        when {{ event }} like 'Push Notification %' then 'push'
+        else {{ channel }}
+    end
+{%- endmacro %}
+
+{# Who leaves a channel does not use it. #}
+{% macro is_use_of_channel(event) -%}
+    coalesce({{ event }}, '') not in ('Email Marked as Spam', 'Unsubscribed')
+{%- endmacro %}

@@ -7,7 +7,9 @@ import dagster as dg
 
 from ml import MODELS, registry
 from ml.model import ModelError
+from ml.model_store import place
 from ml.plots import model_plot
+from orchestration.ltv_totals import total_table
 from orchestration.model_checks import picture
 from orchestration.predicting import train, write_model_versions
 from orchestration.resources import Platform
@@ -55,13 +57,14 @@ def _shown(model: str, card: dict[str, Any], platform: Platform) -> dict[str, dg
         f"{model}_card": dg.MetadataValue.md(
             registry.read_card_text(root, model, version, artifact_sha256=card["artifact_sha256"])
         ),
-        f"{model}_files": dg.MetadataValue.path(root / model / version),
+        f"{model}_files": dg.MetadataValue.text(str(place(root, model, version))),
     }
     plot = model_plot(model, metrics, currency=platform.settings.reporting_currency)
     return shown | ({f"{model}_plot": picture(plot, f"{model} on the test date")} if plot else {})
 
 
-SEGMENT_TABLES = {
+FOLLOWING_TABLES = {
+    "ltv_totals": "One row per horizon, what all scored customers together are expected to bring, with its interval.",
     "segment_history": "One row per customer and stay in a segment, with its first and last day.",
     "segment_transitions": "How many customers moved from which segment to which, by date of the scores.",
 }
@@ -85,7 +88,7 @@ SEGMENT_TABLES = {
             description=description,
             deps=[["predictions", "model_versions"], ["features", "customer_features"]],
         )
-        for table, description in SEGMENT_TABLES.items()
+        for table, description in FOLLOWING_TABLES.items()
     ],
 )
 @retried_when_transient
@@ -93,7 +96,7 @@ def scores(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platfor
     """Score today's customers with the champion of every model; where none can, the scores of the last run stay."""
     with platform.warehouse.writer() as connection:
         scored = score(connection, settings=platform.settings, state=platform.state)
-        transitions = newest_transitions(connection)
+        transitions, totals = newest_transitions(connection), total_table(connection)
     for module in MODELS:
         done = scored[module.MODEL]
         for problem in done.problems:
@@ -107,6 +110,9 @@ def scores(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platfor
             served = f"{done.version} scored" if done.version else "the scores of the last run stay"
             metadata |= {"model_version": done.version or "none", "problem": f"{' '.join(done.problems)} So {served}."}
         yield dg.MaterializeResult(asset_key=["predictions", module.TABLE], metadata=metadata)
+    yield dg.MaterializeResult(
+        asset_key=["predictions", "ltv_totals"], metadata={"totals": dg.MetadataValue.md(totals)} if totals else {}
+    )
     yield dg.MaterializeResult(asset_key=["predictions", "segment_history"])
     shown = transition_table(transitions)
     yield dg.MaterializeResult(

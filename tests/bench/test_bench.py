@@ -38,6 +38,7 @@ def nightly(name: str, line: str) -> object:
         nightly("landing", "| Weft land_file / DuckDB read_json |"),
         nightly("identity", "| Weft engine, 1 date / DuckDB dictionary + SciPy components |"),
         nightly("customer360", "| Weft, all events / one statement by hand |"),
+        nightly("features", "| Weft, all dates / one statement by hand |"),
         nightly("publish", "| Weft, full / redis-cli --pipe |"),
         nightly("scoring", "| Weft churn.score / LightGBM predict |"),
     ],

@@ -67,13 +67,16 @@ def features_at(orders: pd.DataFrame, day: date) -> pd.DataFrame:
             "items_per_order": by["items"].mean(),
         }
     )
-    for window in (30, 90, 365):
+    for window in (30, 90, 180, 365):
         recent = seen[seen.ago <= window].groupby("customer_id")
         frame[f"order_count_{window}d"] = recent.size()
         frame[f"net_revenue_{window}d"] = recent.amount.sum()
+    frame["order_day_count_90d"] = seen[seen.ago <= 90].groupby("customer_id").order_day.nunique()
+    season = seen[(seen.ago > 275) & (seen.ago <= 365)]
+    frame["order_count_same_season"] = season.groupby("customer_id").size()
     before = seen[(seen.ago > 90) & (seen.ago <= 180)].groupby("customer_id").amount.sum()
     frame["before"] = before
-    windows = [c for c in frame if c.endswith("d") and c[-2].isdigit()] + ["before"]
+    windows = [c for c in frame if c.endswith("d") and c[-2].isdigit()] + ["before", "order_count_same_season"]
     frame[windows] = frame[windows].fillna(0)
     total = frame.net_revenue_90d + frame.before
     frame["order_amount_trend"] = np.where(
@@ -83,12 +86,19 @@ def features_at(orders: pd.DataFrame, day: date) -> pd.DataFrame:
     gaps = (frame.tenure_days - frame.recency_days) / (frame.order_day_count - 1).where(frame.order_day_count > 1)
     frame["mean_days_between_orders"] = gaps
     frame["recency_to_rhythm"] = frame.recency_days / gaps
+    frame["last_order_value"] = seen.sort_values("ordered_at", kind="stable").groupby("customer_id").amount.last()
+    frame["largest_order_value"] = by.amount.max()
+    days = seen[["customer_id", "ago"]].drop_duplicates().sort_values("ago", ascending=False, kind="stable")
+    between = -days.groupby("customer_id").ago.diff()
+    frame["last_gap_days"] = between.groupby(days.customer_id).last()
+    frame["gap_variation"] = (between.groupby(days.customer_id).std(ddof=0) / gaps).where(frame.order_day_count > 2)
     frame["days_since_last_event"] = frame.recency_days
-    frame["distinct_product_count"] = _products(orders, cut)
+    frame = frame.join(_products(orders, cut)).fillna({"distinct_product_count": 0, "repeat_product_share": 0})
     constants = {n: 0.0 for n in schema.FEATURE_NAMES if n not in frame.columns}
-    frame = frame.assign(**constants).assign(channel_count=1, identifier_count=1, as_of_date=day).reset_index()
+    ones = dict.fromkeys(("channel_count", "main_channel_share", "identifier_count", "identifier_type_count"), 1)
+    frame = frame.assign(**constants).assign(**ones, days_since_last_visit=np.nan, as_of_date=day).reset_index()
     frame["customer_id"] = frame.customer_id.astype(int).astype(str)
-    return frame[[*schema.KEYS, *schema.FEATURE_NAMES]].fillna({"distinct_product_count": 0})
+    return frame[[*schema.KEYS, *schema.FEATURE_NAMES]]
 
 
 def labels_at(orders: pd.DataFrame, day: date, horizon: int) -> pd.DataFrame:
@@ -109,8 +119,10 @@ def labels_at(orders: pd.DataFrame, day: date, horizon: int) -> pd.DataFrame:
     )[list(schema.LABELS)]
 
 
-def _products(orders: pd.DataFrame, cut: pd.Timestamp) -> pd.Series:
+def _products(orders: pd.DataFrame, cut: pd.Timestamp) -> pd.DataFrame:
     products = orders.attrs.get("products")
     if products is None:
-        return pd.Series(dtype=float)
-    return products[products["at"] < cut].groupby("customer_id").stock_code.nunique()
+        return pd.DataFrame({"distinct_product_count": [], "repeat_product_share": []}, dtype=float)
+    bought = products[products["at"] < cut].drop_duplicates(["customer_id", "stock_code", "at"])
+    by = bought.groupby("customer_id").stock_code
+    return pd.DataFrame({"distinct_product_count": by.nunique(), "repeat_product_share": 1 - by.nunique() / by.size()})

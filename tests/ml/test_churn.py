@@ -29,7 +29,8 @@ def test_the_model_tells_churners_apart_and_reports_every_metric_beside_baseline
 
 def test_the_metrics_are_those_of_the_test_scores(trained_churn: Model) -> None:
     scores = trained_churn.test_scores
-    found = churn_metrics(scores["actual"].to_numpy(), scores["churn"].to_numpy(), threshold=0.5)
+    threshold = trained_churn.card.metrics["threshold"]
+    found = churn_metrics(scores["actual"].to_numpy(), scores["churn"].to_numpy(), threshold=threshold)
     assert found["roc_auc"] == trained_churn.card.metrics["roc_auc"]
     assert found["calibration_table"] == trained_churn.card.metrics["calibration_table"]
 

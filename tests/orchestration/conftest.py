@@ -69,3 +69,19 @@ def duckdb_file(tmp_path: Path) -> str:
 def where(request: pytest.FixtureRequest) -> str:
     """A new warehouse: the path of a DuckDB file, or a PostgreSQL URL."""
     return str(request.getfixturevalue("duckdb_file" if request.param == "duckdb" else "postgres_url"))
+
+
+@pytest.fixture(scope="session")
+def home_with_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with one version of every model, and today's scores; for copies."""
+    from ml import MODELS
+    from tests.orchestration.model_shop import TODAY, labelled, of_today, platform_at, score_at, train_at, write_shop
+
+    home = tmp_path_factory.mktemp("models")
+    made = platform_at(home)
+    with made.warehouse.writer() as connection:
+        write_shop(connection, labelled(), of_today(TODAY), TODAY)
+    for module in MODELS:
+        train_at(made, module)
+    score_at(made)
+    return home

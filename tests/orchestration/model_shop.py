@@ -12,6 +12,8 @@ import pandas as pd
 import pyarrow as pa
 
 from ml import MODELS, churn, registry, schema
+from ml.channel_model import CHANNEL_COUNTS
+from ml.channels import HORIZON_DAYS
 from ml.model import Fitted
 from orchestration import duckdb_warehouse
 from orchestration.clock import BUILDS, CURRENT_RUN, DATES, FEATURE_DATES, mark_build_whole
@@ -21,11 +23,15 @@ from orchestration.scoring import score
 from orchestration.settings import load_settings
 from orchestration.warehouse import Connection, create_table, scalar, write_table
 from tests.forked import PROCESSES
+from tests.ml.made_up_channels import channel_rows
 from tests.ml.made_up_shop import OPENED, TEST_DATE, made_up_orders
 from tests.ml.shop_history import dates_back, features_at, labelled_rows
 
 YESTERDAY = TEST_DATE + timedelta(days=89)
 TODAY = TEST_DATE + timedelta(days=90)
+_BY_CHANNEL = {"customer_id": "varchar", "as_of_date": "date", "channel": "varchar"}
+CHANNEL_COLUMNS = _BY_CHANNEL | dict.fromkeys(CHANNEL_COUNTS, "bigint") | {"days_since_last": "float8"}
+CHANNEL_LABEL_COLUMNS = _BY_CHANNEL | {"horizon_days": "bigint", "used_day_count": "bigint"}
 FEATURE_COLUMNS = {"customer_id": "varchar", "as_of_date": "date"} | {f.name: f.type for f in schema.FEATURES}
 
 
@@ -55,7 +61,10 @@ def write_shop(connection: Connection, rows: pd.DataFrame, today: pd.DataFrame, 
     with connection.transaction():
         features = pd.concat([rows[list(FEATURE_COLUMNS)], today[list(FEATURE_COLUMNS)]])
         _write(connection, "features.customer_features", features, FEATURE_COLUMNS)
-        _write(connection, "features.customer_labels", rows[list(schema.LABELS)], schema.LABELS)
+        labels = rows[list(schema.LABELS)]
+        in_a_month = labels.assign(horizon_days=HORIZON_DAYS)
+        _write(connection, "features.customer_labels", pd.concat([labels, in_a_month]), schema.LABELS)
+        _write_channels(connection, rows, today)
         as_of = datetime(day.year, day.month, day.day)
         dates = pd.DataFrame({"as_of_date": [day], "as_of": [as_of], "is_training_date": [False]})
         training = pd.DataFrame({"as_of_date": rows["as_of_date"].unique(), "is_training_date": True})
@@ -69,9 +78,35 @@ def write_shop(connection: Connection, rows: pd.DataFrame, today: pd.DataFrame, 
     mark_build_whole(connection, f"build-{day}")
 
 
+def _write_channels(connection: Connection, rows: pd.DataFrame, today: pd.DataFrame) -> None:
+    """Active days by channel, and the contacts of every third customer with consent of every second."""
+    found = channel_rows(pd.concat([rows[list(schema.KEYS)], today[list(schema.KEYS)]]))
+    _write(connection, "features.channel_features", found[found["active_day_count_365d"] > 0], CHANNEL_COLUMNS)
+    later = found[(found["used_day_count"] > 0) & (found["as_of_date"] < pd.to_datetime(today["as_of_date"]).max())]
+    _write(connection, "features.channel_labels", later, CHANNEL_LABEL_COLUMNS)
+    ids = today["customer_id"].tolist()
+    contacts = pa.table({"customer_id": ids, "email": ["a@example.com" if n % 3 else None for n in range(len(ids))]})
+    contacts = contacts.append_column("phone", pa.array([None] * len(ids), pa.string()))
+    write_table(connection, "customer_360.contacts", contacts, dict.fromkeys(contacts.column_names, "varchar"))
+    allowed = pa.table(
+        {
+            "customer_id": ids,
+            "purpose": ["personalisation"] * len(ids),
+            "is_allowed": [n % 2 == 0 for n in range(len(ids))],
+        }
+    )
+    columns = {"customer_id": "varchar", "purpose": "varchar", "is_allowed": "boolean"}
+    write_table(connection, "customer_360.consents", allowed, columns)
+
+
 def _write(connection: Connection, table: str, frame: pd.DataFrame, columns: Any) -> None:
     frame = frame.assign(as_of_date=pd.to_datetime(frame["as_of_date"]).dt.date)
     write_table(connection, table, pa.Table.from_pandas(frame, preserve_index=False), columns)
+
+
+def rewrite(platform: Platform, rows: pd.DataFrame, features: pd.DataFrame, day: date = TODAY) -> None:
+    with platform.warehouse.writer() as connection:
+        write_shop(connection, rows, features, day)
 
 
 def train_at(platform: Platform, module: Any = churn, day: date = TODAY, **options: Any) -> dict[str, Any]:
@@ -134,7 +169,7 @@ def saves_in_place() -> None:
         elsewhere = registry.save_whole(fitted, root.with_name("elsewhere"))  # type: ignore[attr-defined]
         folder = root / elsewhere.model / elsewhere.version
         folder.mkdir(parents=True)
-        for file in sorted(elsewhere.folder.iterdir(), key=lambda file: file.name != registry.MANIFEST):
+        for file in sorted(elsewhere.place.path.iterdir(), key=lambda file: file.name != registry.MANIFEST):
             (folder / file.name).write_bytes(file.read_bytes())
             on_step(f"{file.name} written")
         return elsewhere

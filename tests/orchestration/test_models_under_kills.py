@@ -148,7 +148,7 @@ def test_without_the_hash_the_damaged_champion_would_score(platform: Platform, m
     right = scores_of(platform)["churn_scores"]
     damage(platform, new)
     monkeypatch.setattr(
-        registry, "_read_checked", lambda folder, _: {path.name: path.read_bytes() for path in folder.iterdir()}
+        registry, "_read_checked", lambda where, _: {path.name: path.read_bytes() for path in where.path.iterdir()}
     )
     scored = score_at(platform, anew=True)["churn"]
     assert (scored.version, scored.problems) == (new, ())
@@ -187,7 +187,7 @@ def test_without_the_look_at_the_date_stale_features_would_empty_the_scores(
     make_stale(platform)
     monkeypatch.setattr(model_inputs, "row_count", lambda *_: 0)
     score_at(platform)
-    assert scores_of(platform) == {"churn_scores": [], "ltv_scores": [], "segments": []}
+    assert not any(scores_of(platform).values())
 
 
 def test_a_warehouse_made_anew_gets_its_tables_even_where_nobody_can_score(platform: Platform) -> None:

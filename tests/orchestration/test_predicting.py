@@ -2,18 +2,15 @@
 
 import json
 import shutil
-from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
-from typer.testing import CliRunner
 
 from ml import MODELS, churn, ltv, segments
 from ml.model import ModelError, Reads
 from orchestration import model_checks, model_inputs
-from orchestration.cli import app, is_mistake
 from orchestration.model_inputs import CustomerInputs
 from orchestration.resources import Platform
 from orchestration.warehouse import row_count
@@ -23,11 +20,11 @@ from tests.orchestration.model_shop import (
     labelled,
     of_today,
     platform_at,
+    rewrite,
     score_at,
     scores_of,
     train_at,
     with_shuffled_features,
-    write_shop,
 )
 
 
@@ -41,27 +38,9 @@ def today() -> pd.DataFrame:
     return of_today(TODAY)
 
 
-@pytest.fixture(scope="module")
-def trained_home(tmp_path_factory: pytest.TempPathFactory, rows: pd.DataFrame, today: pd.DataFrame) -> Path:
-    """A home with one version of every model and today's scores."""
-    home = tmp_path_factory.mktemp("trained")
-    platform = platform_at(home)
-    with platform.warehouse.writer() as connection:
-        write_shop(connection, rows, today, TODAY)
-    for module in MODELS:
-        train_at(platform, module)
-    score_at(platform)
-    return home
-
-
 @pytest.fixture
-def platform(trained_home: Path, tmp_path: Path) -> Platform:
-    return platform_at(Path(shutil.copytree(trained_home, tmp_path / "home")))
-
-
-def rewrite(platform: Platform, rows: pd.DataFrame, features: pd.DataFrame, day: date = TODAY) -> None:
-    with platform.warehouse.writer() as connection:
-        write_shop(connection, rows, features, day)
+def platform(home_with_models: Path, tmp_path: Path) -> Platform:
+    return platform_at(Path(shutil.copytree(home_with_models, tmp_path / "home")))
 
 
 def test_models_do_not_learn_from_snapshots_that_were_asked_for(platform: Platform) -> None:
@@ -240,147 +219,3 @@ def test_three_customers_are_scored_by_the_model_of_a_larger_shop(
     drift = check(platform, model_checks.nothing_has_drifted)
     assert drift.passed
     assert "too few to tell" in drift.description
-
-
-# ---- checks --------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("module", MODELS)
-def test_a_run_that_went_well_passes_every_check_and_shows_no_customer(platform: Platform, module: Any) -> None:
-    for evaluate in model_checks.OF_EVERY_MODEL:
-        if evaluate is not model_checks.nothing_has_drifted:
-            assert check(platform, evaluate, module).passed, evaluate.__name__
-    found = check(platform, model_checks.nothing_has_drifted, module)
-    assert found.metadata["plot"].value.startswith("![")
-    customers = {row[0] for row in scores_of(platform)[module.TABLE]}
-    assert not customers & set(json.dumps(found.metadata["population_stability_index"].value).split('"'))
-
-
-@pytest.mark.parametrize("module", MODELS)
-@pytest.mark.parametrize("fault", ["missing", "of nobody or of another date"])
-def test_a_missing_score_and_a_score_of_nobody_are_found_in_every_table(
-    platform: Platform, module: Any, fault: str
-) -> None:
-    changes = {
-        "missing": f"delete from predictions.{module.TABLE} where customer_id = (select min(customer_id) from predictions.{module.TABLE})",
-        "of nobody or of another date": "delete from features.customer_features where customer_id = "
-        f"(select min(customer_id) from predictions.{module.TABLE})",
-    }
-    with platform.warehouse.writer() as connection:
-        connection.execute(changes[fault])
-    found = check(platform, model_checks.no_score_is_missing, module)
-    assert not found.passed
-    assert found.metadata[fault].value == 1
-
-
-def test_shifted_features_are_named(platform: Platform, rows: pd.DataFrame, today: pd.DataFrame) -> None:
-    rewrite(platform, rows, today.assign(session_count_90d=7, net_revenue=today["net_revenue"] * 8))
-    score_at(platform)
-    found = check(platform, model_checks.nothing_has_drifted)
-    assert not found.passed
-    assert found.severity.value == "WARN"
-    assert {"net_revenue", "session_count_90d"} <= set(
-        found.description.removeprefix("Shifted: ").strip(".").split(", ")
-    )
-    rewrite(platform, rows, rows[rows["as_of_date"] == rows["as_of_date"].max()].assign(as_of_date=TODAY))
-    score_at(platform)
-    same = check(platform, model_checks.nothing_has_drifted).metadata["population_stability_index"].value
-    assert same["net_revenue"] < 0.2
-
-
-def test_scores_by_another_than_the_champion_are_found(platform: Platform) -> None:
-    with platform.warehouse.writer() as connection:
-        connection.execute("update predictions.churn_scores set model_version = 'another'")
-    found = check(platform, model_checks.the_champion_scores)
-    assert not found.passed
-    assert found.metadata["scores by"].value == "another"
-    unknown = check(platform, model_checks.nothing_has_drifted)
-    assert not unknown.passed
-    assert "no churn model in version another" in unknown.description
-
-
-@pytest.mark.parametrize(("days", "passes"), [(35, True), (36, False), (181, False)])
-def test_an_old_champion_and_a_training_that_stopped_are_found(
-    platform: Platform, rows: pd.DataFrame, today: pd.DataFrame, days: int, passes: bool
-) -> None:
-    later = TODAY + timedelta(days=days)
-    rewrite(platform, rows, today.assign(as_of_date=later), later)
-    found = check(platform, model_checks.the_champion_is_young)
-    assert found.passed == passes
-    assert found.metadata["days since the champion was trained"].value == days
-
-
-def test_calibration_is_shown_with_its_picture_and_a_bad_one_fails(
-    platform: Platform, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    found = check(platform, model_checks.it_is_calibrated)
-    assert found.passed
-    assert found.metadata["plot"].value.startswith("![")
-    monkeypatch.setattr(model_checks, "MAXIMUM_CALIBRATION_ERROR", 0.0)
-    assert not check(platform, model_checks.it_is_calibrated).passed
-    assert check(platform, model_checks.it_is_calibrated, ltv).passed
-    monkeypatch.setattr(model_checks, "COVERAGE", (0.99, 1.0))
-    assert not check(platform, model_checks.it_is_calibrated, ltv).passed
-
-
-# ---- weft model ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def weft(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setenv("WEFT_HOME", str(platform.settings.home))
-
-    def run(*arguments: str) -> str:
-        result = CliRunner().invoke(app, ["model", *arguments])
-        if isinstance(result.exception, Exception):
-            assert is_mistake(result.exception)
-            return f"mistake: {result.exception}"
-        return result.output
-
-    return run
-
-
-def test_people_look_at_compare_promote_and_roll_back(
-    weft: Any, platform: Platform, rows: pd.DataFrame, today: pd.DataFrame
-) -> None:
-    [old] = platform.state.models.champions("churn")
-    rewrite(platform, with_shuffled_features(rows), today)
-    new = train_at(platform)["version"]
-    assert "No whole build is served" in weft("compare", "churn", new)
-    platform.warehouse.serve_newest_build()
-    assert old in weft("list")
-    assert new in weft("list")
-    shown = weft("show", "churn")
-    assert f"churn {old}, champion, trained" in shown
-    assert "# churn: model card" in shown
-    assert "not clearly better" in weft("show", "churn", new)
-    assert "It would not be promoted. A challenger is promoted where" in " ".join(weft("compare", "churn", new).split())
-    assert "of 2025-01-25: a gain of" in weft("compare", "churn", new, old)
-    assert "the next run scores with it" in weft("promote", "churn", new, "--reason", "I know better")
-    assert score_at(platform)["churn"].version == new
-    assert f"promote   {new}  I know better" in weft("show", "churn")
-    assert f"churn {old} is the champion again" in weft("rollback", "churn")
-    assert score_at(platform)["churn"].version == old
-    assert len(platform.state.models.history("churn")) == 3
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (("show", "nobody"), "There is no model 'nobody'; there are churn, ltv, "),
-        (("show", "churn", "abc"), "There is no churn model in version abc"),
-        (("compare", "churn", "abc"), "There is no churn model in version abc"),
-        (("promote", "churn", "abc", "--reason", "why not"), "There is no churn model in version abc"),
-        (("rollback", "churn"), "There is no champion of churn before this one"),
-        (("rollback", "nobody"), "There is no model 'nobody'"),
-    ],
-)
-def test_a_mistake_is_one_sentence(weft: Any, arguments: tuple[str, ...], said: str) -> None:
-    assert weft(*arguments).startswith(f"mistake: {said}")
-
-
-def test_a_version_whose_files_are_damaged_cannot_be_promoted(weft: Any, platform: Platform) -> None:
-    [old] = platform.state.models.champions("churn")
-    (platform.settings.models / "churn" / old / "card.md").write_text("nothing")
-    assert "card.md is not the file that was saved" in weft("promote", "churn", old, "--reason", "a test")
-    assert "card.md is not the file that was saved" in weft("show", "churn")

@@ -3,12 +3,20 @@ with customers as (
     select * from {{ ref('customers') }}
 ),
 
+best_channels as (
+    select * from {{ source('predictions', 'best_channels') }}
+),
+
 churn_scores as (
     select * from {{ source('predictions', 'churn_scores') }}
 ),
 
 ltv_scores as (
     select * from {{ source('predictions', 'ltv_scores') }}
+),
+
+next_orders as (
+    select * from {{ source('predictions', 'next_orders') }}
 ),
 
 segments as (
@@ -22,11 +30,18 @@ profiles as (
         ltv_scores.expected_net_revenue_90d,
         ltv_scores.lower_net_revenue_90d,
         ltv_scores.upper_net_revenue_90d,
+        ltv_scores.expected_net_revenue_365d,
+        ltv_scores.lower_net_revenue_365d,
+        ltv_scores.upper_net_revenue_365d,
+        next_orders.expected_on as next_order_on,
+        best_channels.channel as best_channel,
         segments.segment_name,
         churn_scores.as_of_date as predicted_on
     from customers
+    left join best_channels on customers.customer_id = best_channels.customer_id
     left join churn_scores on customers.customer_id = churn_scores.customer_id
     left join ltv_scores on customers.customer_id = ltv_scores.customer_id
+    left join next_orders on customers.customer_id = next_orders.customer_id
     left join segments on customers.customer_id = segments.customer_id
 )
 

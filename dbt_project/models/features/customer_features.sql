@@ -25,11 +25,14 @@ identifiers as (
         feature_dates.as_of_date,
         -- a shared one has a row per period
         count(case when memberships.valid_from is null then 1 end)
-        + count(distinct case when memberships.valid_from is not null then memberships.identifier_id end) as identifier_count
+        + count(distinct case when memberships.valid_from is not null then memberships.identifier_id end) as identifier_count,
+        count(distinct case when identifier_types.is_strong then memberships.identifier_id end) as strong_identifier_count,
+        count(distinct memberships.identifier_type) as identifier_type_count
     from {{ source('engine', 'memberships') }} as memberships
     inner join {{ source('control', 'feature_dates') }} as feature_dates
         on
             {{ is_known_at('memberships', 'feature_dates.as_of') }}
+    left join {{ source('control', 'identifier_types') }} as identifier_types on memberships.identifier_type = identifier_types.identifier_type
     where true {{ and_redone_at_date('customer_id', 'memberships', 'feature_dates') }}
     group by memberships.customer_id, feature_dates.as_of_date
 ),
@@ -40,7 +43,9 @@ net as (
         {{ whole_days_between('orders.last_order_at', 'orders.as_of') }} as recency_days,
         {{ whole_days_between('orders.first_order_at', 'orders.as_of') }} as tenure_days,
         {{ whole_days_between('orders.first_order_at', 'orders.last_order_at') }} / nullif(orders.order_day_count - 1, 0) as mean_days_between_orders,
+        {{ whole_days_between('orders.last_order_day_but_one', 'orders.last_order_at') }} as last_gap_days,
         coalesce(refunds.refund_count, 0) as refund_count,
+        coalesce(refunds.refund_count_90d, 0) as refund_count_90d,
         coalesce(refunds.refund_amount, 0) as refund_amount,
         orders.order_amount - coalesce(refunds.refund_amount, 0) as net_revenue,
         orders.order_amount_30d - coalesce(refunds.refund_amount_30d, 0) as net_revenue_30d,
@@ -85,7 +90,40 @@ customer_features as (
         coalesce(identifiers.identifier_count, 0) as identifier_count,
         coalesce(
             (2 * net.net_revenue_90d - net.net_revenue_180d) / nullif(abs(net.net_revenue_90d) + abs(net.net_revenue_180d - net.net_revenue_90d), 0), 0
-        ) as order_amount_trend
+        ) as order_amount_trend,
+        net.order_day_count_90d,
+        net.net_revenue_180d,
+        net.last_order_amount as last_order_value,
+        net.largest_order_amount as largest_order_value,
+        case
+            when net.order_day_count >= 3
+                then
+                    sqrt(greatest(
+                        cast(net.squared_gap_days as float8) / (net.order_day_count - 1) - net.mean_days_between_orders * net.mean_days_between_orders, 0
+                    ))
+                    / net.mean_days_between_orders
+        end as gap_variation,
+        net.last_gap_days,
+        net.order_count_same_season,
+        net.refund_count_90d,
+        cast(net.discounted_order_count as float8) / net.order_count as discounted_order_share,
+        coalesce(cast(products.top_category_line_count as float8) / nullif(products.categorised_line_count, 0), 0) as top_category_share,
+        coalesce(products.category_count_90d, 0) as category_count_90d,
+        coalesce(
+            cast(products.ordered_product_count - products.distinct_product_count as float8) / nullif(products.ordered_product_count, 0), 0
+        ) as repeat_product_share,
+        cast(net.online_order_count as float8) / net.order_count as online_order_share,
+        cast(net.main_channel_order_count as float8) / net.order_count as main_channel_share,
+        coalesce(activity.session_count, 0) as session_count,
+        coalesce(cast(2 * activity.session_count_90d - activity.session_count_180d as float8) / nullif(activity.session_count_180d, 0), 0) as session_trend,
+        {{ whole_days_between('activity.last_visit_at', 'net.as_of') }} as days_since_last_visit,
+        coalesce(cast(activity.product_view_count_90d as float8) / nullif(activity.session_count_90d, 0), 0) as product_view_count_per_session_90d,
+        coalesce(activity.search_count_90d, 0) as search_count_90d,
+        coalesce(activity.cart_add_count_90d, 0) as cart_add_count_90d,
+        coalesce(activity.checkout_count_90d, 0) as checkout_count_90d,
+        coalesce(activity.abandoned_cart_count_90d, 0) as abandoned_cart_count_90d,
+        coalesce(identifiers.strong_identifier_count, 0) as strong_identifier_count,
+        coalesce(identifiers.identifier_type_count, 0) as identifier_type_count
     from net
     left join products on net.customer_id = products.customer_id and net.as_of_date = products.as_of_date
     left join activity on net.customer_id = activity.customer_id and net.as_of_date = activity.as_of_date

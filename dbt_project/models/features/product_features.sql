@@ -14,7 +14,9 @@ known_items as (
     select
         known_evidence.customer_id,
         known_evidence.as_of_date,
+        known_evidence.as_of,
         order_versions.order_key,
+        order_versions.ordered_at,
         lines.product_id,
         lines.category
     from order_versions
@@ -26,15 +28,62 @@ known_items as (
     where {{ stands_at('order_versions', 'known_evidence.as_of') }} {{ and_redone_at_date('customer_id', 'known_evidence') }}
 ),
 
-product_features as (
+products as (
     select
         customer_id,
         as_of_date,
-        count(distinct product_id) as distinct_product_count,
-        count(distinct category) as distinct_category_count,
-        count(distinct order_key || ':' || product_id) as ordered_product_count
+        count(distinct order_key) as order_count
     from known_items
+    where product_id is not null
+    group by customer_id, as_of_date, product_id
+),
+
+bought as (
+    select
+        customer_id,
+        as_of_date,
+        count(*) as distinct_product_count,
+        sum(order_count) as ordered_product_count
+    from products
     group by customer_id, as_of_date
+),
+
+categories as (
+    select
+        customer_id,
+        as_of_date,
+        max(as_of) as as_of,
+        count(*) as line_count,
+        max(ordered_at) as last_ordered_at
+    from known_items
+    where category is not null
+    group by customer_id, as_of_date, category
+),
+
+tastes as (
+    select
+        customer_id,
+        as_of_date,
+        count(*) as distinct_category_count,
+        {{ count_within('last_ordered_at', 'as_of', 90) }} as category_count_90d,
+        sum(line_count) as categorised_line_count,
+        max(line_count) as top_category_line_count
+    from categories
+    group by customer_id, as_of_date
+),
+
+product_features as (
+    select
+        coalesce(bought.customer_id, tastes.customer_id) as customer_id,
+        coalesce(bought.as_of_date, tastes.as_of_date) as as_of_date,
+        coalesce(bought.distinct_product_count, 0) as distinct_product_count,
+        cast(coalesce(bought.ordered_product_count, 0) as bigint) as ordered_product_count,
+        coalesce(tastes.distinct_category_count, 0) as distinct_category_count,
+        coalesce(tastes.category_count_90d, 0) as category_count_90d,
+        cast(coalesce(tastes.categorised_line_count, 0) as bigint) as categorised_line_count,
+        coalesce(tastes.top_category_line_count, 0) as top_category_line_count
+    from bought
+    full outer join tastes on bought.customer_id = tastes.customer_id and bought.as_of_date = tastes.as_of_date
 )
 
 select * from product_features

@@ -23,6 +23,7 @@ refund_features as (
         customer_id,
         as_of_date,
         count(*) as refund_count,
+        {{ count_within('refunded_at', 'as_of', 90) }} as refund_count_90d,
         cast(sum(net_amount) as float8) as refund_amount,
         cast({{ sum_within('net_amount', 'refunded_at', 'as_of', 30) }} as float8) as refund_amount_30d,
         cast({{ sum_within('net_amount', 'refunded_at', 'as_of', 90) }} as float8) as refund_amount_90d,
