@@ -63,7 +63,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory, server: EmbeddedRedis) -> Ite
     home = tmp_path_factory.mktemp("weft")
     platform = platform_at(home, publish_features=True)
     with platform.warehouse.writer() as connection:
-        write_shop(connection, labelled(), of_today(TODAY), TODAY)
+        write_shop(connection, labelled(200), of_today(TODAY, 200), TODAY)
     for module in ASKABLE:
         train_at(platform, module)
     score_at(platform)
@@ -96,7 +96,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory, server: EmbeddedRedis) -> Ite
 @pytest.mark.parametrize("module", ASKABLE, ids=lambda module: module.MODEL)
 def test_on_demand_gives_the_numbers_of_the_batch_bit_for_bit(shop: Shop, module: ModelModule) -> None:
     batch = shop.batch(module)
-    assert len(batch) == len(shop.customer_ids) > 200
+    assert len(batch) == len(shop.customer_ids) > 100
     hundreds = [shop.customer_ids[at : at + 100] for at in range(0, len(shop.customer_ids), 100)]
     for asked in [*hundreds, *([one] for one in shop.customer_ids[:5])]:
         answer = shop.ask(module.MODEL, asked)
