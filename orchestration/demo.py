@@ -10,6 +10,7 @@ from rich.table import Table
 
 from activation.reader import Reader
 from ingestion.simulator import SimulationConfig, SimulationSummary, simulate
+from ml.registry import MODULES
 from orchestration.audience_catalogue import audiences
 from orchestration.audience_explaining import explain_audiences
 from orchestration.clock import PINNED_CLOCK
@@ -184,7 +185,8 @@ def _print_models(platform: Platform, console: Console) -> None:
     if not champions:
         console.print("No model: history is too short to learn from.")
     for card in champions:
-        names = SHOWN_METRICS.get(card["model"], ())
+        module = MODULES.get(card["model"])
+        names = SHOWN_METRICS.get(card["model"], module.HEADLINE if module else ())
         table = Table(f"{card['model']} on {card['test_rows']:,} rows of {card['test_date']}", *names, box=None)
         for label, metrics in [
             (f"model {card['version']}", json.loads(card["metrics"])),
