@@ -22,8 +22,7 @@ UPSTREAM: Final = (
     "touched_customers,tag:customers",
     "tag:customers,+touched_customers",
 )
-MODELS: Final = ("path:models/features",)
-NOT_FEATURES: Final = ("channel_labels", "customer_labels")
+MODELS: Final = ("path:models/features,+customer_features",)
 STAGED: Final = ("staging.stg_events", "identity.event_evidence")
 
 FEATURE_DATES: Final = f"""
@@ -58,7 +57,7 @@ def prepare(run: Run) -> Facts:
         for table in STAGED:
             native.execute(f"create table {table}_of_today as from {table} where landed_seq >= {newest}")
             native.execute(f"delete from {table} where landed_seq >= {newest}")
-    run_models(built, run.scratch, Clock(), [*UPSTREAM, *MODELS], exclude=NOT_FEATURES)
+    run_models(built, run.scratch, Clock(), [*UPSTREAM, *MODELS])
     with duckdb.connect(str(built)) as native:
         for table in STAGED:
             native.execute(f"insert into {table} from {table}_of_today")
@@ -88,7 +87,7 @@ def weft_increment(run: Run) -> Facts:
 def _weft(run: Run, inputs: str) -> Facts:
     warehouse = run.scratch / inputs
     shutil.copyfile(run.inputs / inputs, warehouse)
-    print(*run_models(warehouse, run.scratch, run.clock, MODELS, exclude=NOT_FEATURES), sep="\n")
+    print(*run_models(warehouse, run.scratch, run.clock, MODELS), sep="\n")
     return _facts(warehouse, "features.customer_features")
 
 

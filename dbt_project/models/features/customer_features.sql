@@ -19,22 +19,32 @@ activity as (
     select * from {{ ref('activity_features') }}
 ),
 
-identifiers as (
+identifiers_of_type as (
     select
         memberships.customer_id,
-        feature_dates.as_of_date,
+        orders.as_of_date,
+        memberships.identifier_type,
         -- a shared one has a row per period
         count(case when memberships.valid_from is null then 1 end)
-        + count(distinct case when memberships.valid_from is not null then memberships.identifier_id end) as identifier_count,
-        count(distinct case when identifier_types.is_strong then memberships.identifier_id end) as strong_identifier_count,
-        count(distinct memberships.identifier_type) as identifier_type_count
+        + count(distinct case when memberships.valid_from is not null then memberships.identifier_id end) as identifier_count
     from {{ source('engine', 'memberships') }} as memberships
-    inner join {{ source('control', 'feature_dates') }} as feature_dates
+    inner join orders
         on
-            {{ is_known_at('memberships', 'feature_dates.as_of') }}
-    left join {{ source('control', 'identifier_types') }} as identifier_types on memberships.identifier_type = identifier_types.identifier_type
-    where true {{ and_redone_at_date('customer_id', 'memberships', 'feature_dates') }}
-    group by memberships.customer_id, feature_dates.as_of_date
+            memberships.customer_id = orders.customer_id
+            and {{ is_known_at('memberships', 'orders.as_of') }}
+    group by memberships.customer_id, orders.as_of_date, memberships.identifier_type
+),
+
+identifiers as (
+    select
+        identifiers_of_type.customer_id,
+        identifiers_of_type.as_of_date,
+        cast(sum(identifiers_of_type.identifier_count) as bigint) as identifier_count,
+        cast(sum(case when identifier_types.is_strong then identifiers_of_type.identifier_count else 0 end) as bigint) as strong_identifier_count,
+        count(*) as identifier_type_count
+    from identifiers_of_type
+    left join {{ source('control', 'identifier_types') }} as identifier_types on identifiers_of_type.identifier_type = identifier_types.identifier_type
+    group by identifiers_of_type.customer_id, identifiers_of_type.as_of_date
 ),
 
 net as (
