@@ -13,7 +13,7 @@ from ml.schema import FloatArray
 from ml.splits import Fold
 
 THREADS_FROM_ROWS: Final = 200_000
-THREADS_TO_PREDICT_FROM: Final = 1_000
+THREADS_TO_PREDICT_FROM: Final = 40_000
 
 
 @dataclass(frozen=True)

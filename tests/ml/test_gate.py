@@ -31,7 +31,9 @@ class Known:
 
 def fitted(model: Any, judged: Any, *, test_date: date = TEST_DATE, trained_to: date | None = None) -> Fitted[Any]:
     train_date = trained_to or test_date - timedelta(days=90)
-    return Fitted(model, judged, SimpleNamespace(test_date=test_date, train_dates=(train_date,), horizon_days=90))  # type: ignore[arg-type]
+    return Fitted(
+        model, judged, SimpleNamespace(test_date=test_date, train_dates=(train_date,), horizon_days=90, metrics={})
+    )  # type: ignore[arg-type]
 
 
 def rows_of(count: int, day: date = TEST_DATE) -> pd.DataFrame:
