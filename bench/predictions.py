@@ -128,17 +128,16 @@ def churn_table(one: PredictionSet, judged: Judged) -> list[str]:
     found = {"**Weft churn**": judged.today["churn_probability"].to_numpy(dtype=np.float64)}
     if np.isnan(found["**Weft churn**"]).any():
         raise BenchError(f"{one.name}: customers without a churn score; see the run of the kept installation.")
-    found |= prediction_baselines.churn(
-        judged.past, judged.today[[*schema.KEYS, *schema.FEATURE_NAMES]], horizon_days=CHURN_HORIZON
-    )
 
     def measure(outcome: FloatArray, chance: FloatArray) -> dict[str, Any]:
         return churn_metrics(outcome.astype(bool), chance, threshold=0.5)
 
-    rows = [[name, *_cells(measure, actual.astype(np.float64), p, CHURN_COLUMNS)] for name, p in found.items()]
     auc = measure(actual.astype(np.float64), found["**Weft churn**"])["roc_auc"]
     if auc is not None and auc > one.most_auc:
         raise BenchError(f"{one.name}: ROC-AUC {auc:.3f} is above {one.most_auc}: this is a leak, find it.")
+    features = judged.today[[*schema.KEYS, *schema.FEATURE_NAMES]]
+    found |= prediction_baselines.churn(judged.past, features, horizon_days=CHURN_HORIZON)
+    rows = [[name, *_cells(measure, actual.astype(np.float64), p, CHURN_COLUMNS)] for name, p in found.items()]
     return markdown_table(["", *CHURN_COLUMNS], [*rows, *_published(one.churn_reference)])
 
 
