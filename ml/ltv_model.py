@@ -11,6 +11,7 @@ from ml.echoes import without
 from ml.growth import Growth
 from ml.intervals import Intervals, intervals_from_dict
 from ml.linear import Line, line_from_dict
+from ml.parallel import by_parts
 from ml.reasons import reason_codes
 from ml.rhythm import Rhythm, rhythm_from_dict
 from ml.schema import FEATURES, FloatArray, batches
@@ -53,10 +54,7 @@ class LtvModel:
 
     def expected(self, values: FloatArray) -> FloatArray:
         """Expected net revenue in the base horizon, above zero, one per row of the feature matrix."""
-        found = np.empty(len(values))
-        for part in batches(len(values)):
-            found[part] = blend(self.members(values[part]), self.shares)
-        return found
+        return by_parts(lambda rows: blend(self.members(rows), self.shares), values)
 
     def members(self, values: FloatArray) -> FloatArray:
         """What each of MEMBERS expects before it is weighed, (rows, 3)."""
