@@ -35,7 +35,7 @@ class LtvParams:
     seed: int
     horizons: tuple[int, ...] = (90, 365)
     tweedie_power: float = 1.5
-    line_strength: float = 0.03
+    line_strength: float = 0.01
     boosting: BoostingParams = field(default_factory=BoostingParams)
 
 
