@@ -23,7 +23,7 @@ from scipy import sparse
 from bench.comparison import markdown_table
 from bench.harness import run_in_installation, workspace
 from bench.prediction_sets import DATA
-from ml.baskets import IntArray, Pairs
+from ml.baskets import IntArray, Pairs, places_of
 from ml.ranking import Judged, judge
 from orchestration.model_inputs import read_frame
 from orchestration.resources import build_platform
@@ -126,8 +126,7 @@ def _split() -> Split:
 
 
 def _keys(frame: pd.DataFrame, customers: npt.NDArray[np.object_], products: npt.NDArray[np.object_]) -> IntArray:
-    rows = pd.Index(customers).get_indexer(frame["customer_id"])
-    columns = pd.Index(products).get_indexer(frame["product_id"])
+    rows, columns = places_of(customers, frame["customer_id"]), places_of(products, frame["product_id"])
     kept = (rows >= 0) & (columns >= 0)
     return np.asarray((rows * len(products) + columns)[kept], dtype=np.int64)
 
@@ -161,7 +160,7 @@ def _peers(split: Split) -> tuple[dict[str, Callable[[str], Pairs]], float]:
     orders = sparse.csr_matrix(
         (
             np.ones(len(once)),
-            (pd.factorize(once["order_key"])[0], pd.Index(split.products).get_indexer(once["product_id"])),
+            (pd.factorize(once["order_key"])[0], places_of(split.products, once["product_id"])),
         )
     )
     together = (orders.T @ orders).toarray()

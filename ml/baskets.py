@@ -15,7 +15,8 @@ from ml.schema import FloatArray
 
 IntArray = npt.NDArray[np.int64]
 TextArray = npt.NDArray[np.object_]
-ONE_DAY: Final = np.timedelta64(86_400_000_000, "us")
+ONE_DAY: Final = 86_400_000_000
+"""In microseconds."""
 HALF_LIFE_DAYS: Final = 90.0
 VIEW_HALF_LIFE_DAYS: Final = 7.0
 VIEW_WEIGHT: Final = 0.3
@@ -60,7 +61,7 @@ class Baskets:
 
     def on(self, *days: date) -> "Baskets":
         """The part of those dates."""
-        acts, outcomes = ({day: of[day] for day in days} for of in (self.acts, self.outcomes))
+        acts, outcomes = {day: self.acts[day] for day in days}, {day: self.outcomes[day] for day in days}
         return Baskets(self.horizon_days, acts, outcomes, self.products, self.share)
 
 
@@ -154,11 +155,12 @@ def histories(acts: Acts, products: TextArray, ids: Sequence[str] | None = None)
     order_rows = bought.rows[_first_of_each(bought.rows, orders)]
     width = len(products)
 
-    def per_pair(values: FloatArray) -> Pairs:
-        return Pairs(keys, values, width)
+    def per_pair(values: npt.ArrayLike) -> Pairs:
+        return Pairs(keys, np.asarray(values, dtype=np.float64), width)
 
     def per_view(values: FloatArray) -> Pairs:
-        return Pairs(view_keys, np.bincount(view_pair, weights=values, minlength=len(view_keys)), width)
+        summed = np.bincount(view_pair, weights=values, minlength=len(view_keys)).astype(np.float64)
+        return Pairs(view_keys, summed, width)
 
     return Histories(
         ids=known,
@@ -196,8 +198,7 @@ class _Coded:
 
 
 def _coded(frame: pd.DataFrame, customers: TextArray, products: TextArray, time: str, day: date) -> _Coded:
-    rows = pd.Index(customers).get_indexer(frame["customer_id"]).astype(np.int64)
-    columns = pd.Index(products).get_indexer(frame["product_id"]).astype(np.int64)
+    rows, columns = places_of(customers, frame["customer_id"]), places_of(products, frame["product_id"])
     places = np.flatnonzero((rows >= 0) & (columns >= 0))
     keys, days = rows[places] * len(products) + columns[places], days_before(frame[time], day)[places]
     # sums are made in one order, whatever the order of the frame
@@ -206,10 +207,15 @@ def _coded(frame: pd.DataFrame, customers: TextArray, products: TextArray, time:
     return _Coded(places, rows[places], keys[order], days[order])
 
 
+def places_of(index: TextArray, values: pd.Series) -> IntArray:
+    """Place of each value in an index of unique values, -1 where it is not there."""
+    return np.asarray(pd.Index(index).get_indexer(pd.Index(values)), dtype=np.int64)
+
+
 def days_before(instants: pd.Series, day: date) -> FloatArray:
     """Days from each instant to the midnight that begins `day`; 0 at least, since the run's own day has begun."""
-    days = (np.datetime64(day, "us") - instants.to_numpy(dtype="datetime64[us]")) / ONE_DAY
-    return np.maximum(days, 0.0)
+    since = np.datetime64(day, "us") - instants.to_numpy(dtype="datetime64[us]")
+    return np.asarray(np.maximum(since.astype(np.int64) / ONE_DAY, 0.0), dtype=np.float64)
 
 
 def _first_of_each(groups: IntArray, members: IntArray) -> npt.NDArray[np.bool_]:

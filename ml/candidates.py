@@ -80,7 +80,7 @@ class Candidates:
     @property
     def is_new(self) -> npt.NDArray[np.bool_]:
         """Whether the customer has never ordered the product."""
-        return self.column("own_order_count") == 0
+        return np.asarray(self.column("own_order_count") == 0)
 
     def only(self, kept: npt.NDArray[np.bool_]) -> "Candidates":
         """Some of them."""
@@ -197,7 +197,8 @@ def _popular_in_category(shop: Shop, cares: Pairs, count: int) -> IntArray:
 def _by_category(shop: Shop, cares: Pairs, width: int) -> Pairs:
     category = shop.categories[cares.columns]
     keys, inverse = np.unique(cares.rows[category >= 0] * width + category[category >= 0], return_inverse=True)
-    return Pairs(keys, np.bincount(inverse, weights=cares.values[category >= 0], minlength=len(keys)), width)
+    summed = np.bincount(inverse, weights=cares.values[category >= 0], minlength=len(keys)).astype(np.float64)
+    return Pairs(keys, summed, width)
 
 
 def _category_share(shop: Shop, of: Histories, keys: IntArray) -> FloatArray:

@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
-from ml.baskets import Acts, Histories, IntArray, Pairs, TextArray, extreme, histories
+from ml.baskets import Acts, Histories, IntArray, Pairs, TextArray, extreme, histories, places_of
 from ml.schema import FloatArray
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class Shop:
     def together(self) -> sparse.csr_matrix:
         """Per product its nearest others: cosine over orders, shrunk (item-kNN on baskets)."""
         frame = self.acts.purchases
-        columns = pd.Index(self.ids).get_indexer(frame["product_id"])
+        columns = places_of(self.ids, frame["product_id"])
         return neighbours(binary(pd.factorize(frame["order_key"])[0][columns >= 0], columns[columns >= 0], self.width))
 
     @cached_property

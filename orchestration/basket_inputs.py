@@ -83,13 +83,6 @@ class BasketInputs:
             )
         return f"select distinct customer_id, {RUN_DATE} as as_of_date from ({TODAYS_ACTS}) as acts"
 
-    def sample(self, connection: Connection) -> str | None:
-        """See Sampled."""
-        share = _share(connection, scalar(connection, f"select {RUN_DATE}"))
-        if share == 1.0:
-            return None
-        return f"{share:.2%} of customers, chosen by the hash of their id: more than {MOST_LINES:,} order lines are not read"
-
 
 def write_product_tables(connection: Connection, model: RecommendModel | None) -> None:
     """Fill predictions.similar_products and predictions.popular_products; empty where there is no model."""

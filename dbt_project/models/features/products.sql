@@ -12,6 +12,11 @@ with catalogue as (
     from {{ ref('stg_products') }}
 ),
 
+newest as (
+    select * from catalogue
+    where place = 1
+),
+
 ordered as (
     select
         product_id,
@@ -24,13 +29,13 @@ ordered as (
 
 products as (
     select
-        coalesce(catalogue.product_id, ordered.product_id) as product_id,
-        coalesce(catalogue.product_name, ordered.product_name) as product_name,
-        coalesce(catalogue.category, ordered.category) as category,
-        catalogue.stock,
-        catalogue.is_repeatable
+        coalesce(newest.product_id, ordered.product_id) as product_id,
+        coalesce(newest.product_name, ordered.product_name) as product_name,
+        coalesce(newest.category, ordered.category) as category,
+        newest.stock,
+        newest.is_repeatable
     from ordered
-    full outer join (select * from catalogue where place = 1) as catalogue on ordered.product_id = catalogue.product_id
+    full outer join newest on ordered.product_id = newest.product_id
 )
 
 select * from products
