@@ -10,6 +10,7 @@ from rich.table import Table
 
 from activation.reader import Reader
 from ingestion.simulator import SimulationConfig, SimulationSummary, simulate
+from ml.registry import MODULES
 from orchestration.audience_catalogue import audiences
 from orchestration.audience_explaining import explain_audiences
 from orchestration.clock import PINNED_CLOCK
@@ -58,6 +59,7 @@ def run_demo(platform: Platform, *, events: int, seed: int, console: Console) ->
 NEXT_STEPS = (
     "make up                                          the platform with Dagster's UI; the graph is under Assets",
     ".venv/bin/weft audience show high_value          what a web shop reads from Redis",
+    ".venv/bin/weft segments                          kinds of customers, and who moved between them",
     ".venv/bin/weft status                            what is where, how old and how big",
     "cd dbt_project && ../.venv/bin/dbt build         what an analyst types after editing a model",
     ".venv/bin/weft import FILE --mapping NAME        your own data (in a WEFT_HOME of its own: the demo's people are invented)",
@@ -104,6 +106,7 @@ def print_report(platform: Platform, report: PassReport, console: Console) -> No
         _print_identity(served, console)
         console.rule("Predict")
         _print_models(platform, console)
+        _print_segments(served, console)
         console.rule("Activate")
         _print_audiences(platform, served, report, console)
         console.rule("One customer's story")
@@ -182,7 +185,8 @@ def _print_models(platform: Platform, console: Console) -> None:
     if not champions:
         console.print("No model: history is too short to learn from.")
     for card in champions:
-        names = SHOWN_METRICS.get(card["model"], ())
+        module = MODULES.get(card["model"])
+        names = SHOWN_METRICS.get(card["model"], module.HEADLINE if module else ())
         table = Table(f"{card['model']} on {card['test_rows']:,} rows of {card['test_date']}", *names, box=None)
         for label, metrics in [
             (f"model {card['version']}", json.loads(card["metrics"])),
@@ -190,6 +194,14 @@ def _print_models(platform: Platform, console: Console) -> None:
         ]:
             table.add_row(label, *(f"{metrics[name]:,.3f}" if metrics.get(name) is not None else "" for name in names))
         console.print(table)
+
+
+def _print_segments(served: Connection, console: Console) -> None:
+    groups = served.rows(
+        "select segment_name, count(*) as customers from predictions.segments group by segment_name order by customers desc, 1"
+    )
+    if groups:
+        console.print("Segments: " + ", ".join(f"{count:,} {name}" for name, count in groups) + ".", markup=False)
 
 
 def _print_audiences(platform: Platform, served: Connection, report: PassReport, console: Console) -> None:
