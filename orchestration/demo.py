@@ -182,7 +182,7 @@ def _print_models(platform: Platform, console: Console) -> None:
     if not champions:
         console.print("No model: history is too short to learn from.")
     for card in champions:
-        names = SHOWN_METRICS[card["model"]]
+        names = SHOWN_METRICS.get(card["model"], ())
         table = Table(f"{card['model']} on {card['test_rows']:,} rows of {card['test_date']}", *names, box=None)
         for label, metrics in [
             (f"model {card['version']}", json.loads(card["metrics"])),
