@@ -10,6 +10,7 @@ from rich.table import Table
 
 from activation.reader import Reader
 from ingestion.simulator import SimulationConfig, SimulationSummary, simulate
+from ml.registry import MODULES
 from orchestration.audience_catalogue import audiences
 from orchestration.audience_explaining import explain_audiences
 from orchestration.clock import PINNED_CLOCK
@@ -171,8 +172,10 @@ def _print_quality(served: Connection, console: Console) -> None:
 
 
 SHOWN_METRICS = {
+    "best_channel": ("accuracy", "log_loss", "brier", "ece"),
     "churn": ("roc_auc", "pr_auc", "brier", "ece"),
     "ltv": ("mae", "rmse", "spearman", "total_bias"),
+    "next_order": ("integrated_brier", "concordance", "roc_auc", "ece"),
     "segments": ("silhouette", "inertia"),
 }
 
@@ -182,7 +185,8 @@ def _print_models(platform: Platform, console: Console) -> None:
     if not champions:
         console.print("No model: history is too short to learn from.")
     for card in champions:
-        names = SHOWN_METRICS.get(card["model"], ())
+        module = MODULES.get(card["model"])
+        names = SHOWN_METRICS.get(card["model"], module.HEADLINE if module else ())
         table = Table(f"{card['model']} on {card['test_rows']:,} rows of {card['test_date']}", *names, box=None)
         for label, metrics in [
             (f"model {card['version']}", json.loads(card["metrics"])),
@@ -243,7 +247,15 @@ def _print_story(platform: Platform, served: Connection, console: Console) -> No
     if profile:
         shown = {
             name: profile.fields.get(name)
-            for name in ("net_revenue", "order_count", "churn_probability", "segment_name", "journey_stage")
+            for name in (
+                "net_revenue",
+                "order_count",
+                "churn_probability",
+                "next_order_on",
+                "best_channel",
+                "segment_name",
+                "journey_stage",
+            )
         }
         console.print(
             "In Redis now: " + ", ".join(f"{name} {value}" for name, value in shown.items() if value is not None)

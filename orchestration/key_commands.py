@@ -20,7 +20,9 @@ def create(
     ],
     scope: Annotated[
         list[str] | None,
-        typer.Option(help="events, upload, read:profiles, read:audiences, write:audiences; may be repeated."),
+        typer.Option(
+            help="events, upload, read:profiles, read:audiences, read:predictions, write:audiences; may be repeated."
+        ),
     ] = None,
     limit: Annotated[int | None, typer.Option(help="Events per second that it may send.", min=1)] = None,
     name: Annotated[str, typer.Option(help="What it is for; default: the source.")] = "",

@@ -94,12 +94,18 @@ class ChampionModels:
                 f"{model} looks at more than the features of a customer; its scores come with every pass."
             )
         known = self._known.get(model)
-        if known is not None and self._clock() - known.looked_at < LOOKED_AT_SECONDS:
+        if known is not None and self._is_fresh(known):
             return known.scorer
-        with self._lock:
+        # one looks; the others answer meanwhile with what is known, and wait only where nothing is
+        if not self._lock.acquire(blocking=known is None):
+            assert known is not None
+            return known.scorer
+        try:
             known = self._known.get(model)
-            if known is None or self._clock() - known.looked_at >= LOOKED_AT_SECONDS:
+            if known is None or not self._is_fresh(known):
                 known = self._known[model] = self._looked_at(module, known)
+        finally:
+            self._lock.release()
         return known.scorer
 
     def prepare(self) -> None:
@@ -110,15 +116,21 @@ class ChampionModels:
             except (NotOnDemandError, NoModelError) as error:
                 _LOG.info("%s is not there on demand: %s", model, error)
 
+    def _is_fresh(self, known: _Known) -> bool:
+        return self._clock() - known.looked_at < LOOKED_AT_SECONDS
+
     def _looked_at(self, module: ModelModule, known: _Known | None) -> _Known:
-        now = self._clock()
         try:
-            champions = list(dict.fromkeys(self._platform.state.models.champions(module.MODEL)))
+            return self._newest_whole(module, known)
         except SQLAlchemyError as error:
             if known is None:
                 raise NoModelError("The registry of models cannot be read at this moment; ask again.") from None
             _LOG.warning("The registry cannot be read (%s); %s stays.", type(error).__name__, known.scorer.version)
-            return _Known(known.newest, known.scorer, now)
+            return _Known(known.newest, known.scorer, self._clock())
+
+    def _newest_whole(self, module: ModelModule, known: _Known | None) -> _Known:
+        now = self._clock()
+        champions = list(dict.fromkeys(self._platform.state.models.champions(module.MODEL)))
         if known is not None and champions[:1] == [known.newest] == [known.scorer.version]:
             return _Known(known.newest, known.scorer, now)
         for version in champions:

@@ -75,7 +75,9 @@ def prediction_routes(settings: ApiSettings, predictor: Predictor, reader: Reade
     async def predict(
         request: Request,
         response: Response,
-        model: Annotated[str, Path(pattern="^[a-z][a-z0-9_]{0,62}$", description="churn, ltv, segments, …")],
+        model: Annotated[
+            str, Path(pattern="^[a-z][a-z0-9_]{0,62}$", description="churn, ltv, segments, next_order, …")
+        ],
     ) -> dict[str, Any]:
         """What the model that scores now says: the numbers of the batch, bit for bit, where features are those of its run.
 

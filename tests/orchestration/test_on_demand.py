@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from sqlalchemy.exc import OperationalError
 from starlette.testclient import TestClient
 
 from activation import Reader, publish_profiles
@@ -16,6 +17,7 @@ from activation.api.settings import READ_PREDICTIONS, ApiSettings, NoModelError
 from activation.embedded_redis import EmbeddedRedis
 from ml import MODELS, schema
 from ml.model import ModelModule, ModelOptions
+from orchestration.model_registry import ModelRegistry
 from orchestration.on_demand import CUSTOMERS, LOOKED_AT_SECONDS, ChampionModels
 from orchestration.published_features import note_published_features, published_features
 from orchestration.resources import Platform
@@ -63,7 +65,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory, server: EmbeddedRedis) -> Ite
     home = tmp_path_factory.mktemp("weft")
     platform = platform_at(home, publish_features=True)
     with platform.warehouse.writer() as connection:
-        write_shop(connection, labelled(), of_today(TODAY), TODAY)
+        write_shop(connection, labelled(200), of_today(TODAY, 200), TODAY)
     for module in ASKABLE:
         train_at(platform, module)
     score_at(platform)
@@ -96,7 +98,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory, server: EmbeddedRedis) -> Ite
 @pytest.mark.parametrize("module", ASKABLE, ids=lambda module: module.MODEL)
 def test_on_demand_gives_the_numbers_of_the_batch_bit_for_bit(shop: Shop, module: ModelModule) -> None:
     batch = shop.batch(module)
-    assert len(batch) == len(shop.customer_ids) > 200
+    assert len(batch) == len(shop.customer_ids) > 100
     hundreds = [shop.customer_ids[at : at + 100] for at in range(0, len(shop.customer_ids), 100)]
     for asked in [*hundreds, *([one] for one in shop.customer_ids[:5])]:
         answer = shop.ask(module.MODEL, asked)
@@ -146,6 +148,21 @@ def test_a_promotion_a_rollback_and_damaged_files_are_followed_without_a_restart
         ChampionModels(platform).scorer("churn")
     for version in (first, second):
         (platform.settings.models / version).rename(platform.settings.models / "churn" / version)
+
+
+def test_a_registry_that_cannot_be_read_leaves_the_model_that_is_known(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = shop.ask("ltv", shop.customer_ids[:1])
+
+    def away(_registry: ModelRegistry, _model: str) -> list[str]:
+        raise OperationalError("select", {}, Exception("away"))
+
+    monkeypatch.setattr(ModelRegistry, "champions", away)
+    shop.clock += LOOKED_AT_SECONDS
+    assert shop.ask("ltv", shop.customer_ids[:1]) == known
+    with pytest.raises(NoModelError, match="ask again"):
+        ChampionModels(shop.platform).scorer("ltv")
 
 
 def _features_of(shop: Shop, customer_id: str) -> list[float | None]:

@@ -120,6 +120,7 @@ def test_it_tells_of_each_person_what_lift_tells_of_all_and_what_was_known_on_en
     assert run(shop, 96) == third, "an ended round stays as it was"
 
 
+@pytest.mark.parametrize("shop", ["duckdb"], indirect=True)
 def test_merged_customers_are_one_row_with_the_side_that_they_lived_in(shop: Shop) -> None:
     hold_out(shop, 50, "buyers")
     first = run(shop, 0)
