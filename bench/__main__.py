@@ -27,7 +27,10 @@ from bench import (
     predictions,
     publish,
     read,
+    recommendations,
     scoring,
+    scoring_pass,
+    training,
     whole_pass,
 )
 from bench.harness import BenchError
@@ -54,6 +57,7 @@ BENCHMARKS = {
     "customer360": Benchmark(customer360.COMPARISON.run, 200_000),
     "features": Benchmark(features.COMPARISON.run, 20_000),
     "publish": Benchmark(publish.COMPARISON.run, 50_000),
+    "recommendations": Benchmark(recommendations.run, 396_000, repeats=1),
     "read": Benchmark(read.run, 50_000),
     "collector": Benchmark(collector.run, 5),
     "normaliser": Benchmark(normaliser.COMPARISON.run, 100_000),
@@ -61,6 +65,8 @@ BENCHMARKS = {
     "log_landing": Benchmark(log_landing.COMPARISON.run, 200_000),
     "on_demand": Benchmark(on_demand.run, 20_000, repeats=1),
     "scoring": Benchmark(scoring.COMPARISON.run, 200_000),
+    "scoring_pass": Benchmark(scoring_pass.COMPARISON.run, 100_000, repeats=3),
+    "training": Benchmark(training.COMPARISON.run, 100_000, repeats=3),
     "predictions": Benchmark(predictions.run, 94_000, repeats=1),
     "whole_pass": Benchmark(whole_pass.run, 200_000, repeats=1),
 }
@@ -76,7 +82,7 @@ def main() -> int:
     parser.add_argument(
         "--repeats",
         type=int,
-        help="runs of each contender; 5, but 1 for whole_pass, identity_quality, online_retail and predictions",
+        help="runs of each contender; a default for each, mostly 5",
     )
     parser.add_argument("--set", action="append", default=[], help="of predictions: the set, several by repeating it")
     parser.add_argument(

@@ -23,7 +23,7 @@ UPSTREAM: Final = (
     "tag:customers,+touched_customers",
 )
 MODELS: Final = ("path:models/features",)
-NOT_FEATURES: Final = ("customer_labels",)
+NOT_FEATURES: Final = ("channel_labels", "customer_labels")
 STAGED: Final = ("staging.stg_events", "identity.event_evidence")
 
 FEATURE_DATES: Final = f"""

@@ -7,8 +7,10 @@ BY_HAND: Final = """
     with owners as (
         select
             evidence_identifiers.evidence_id, dates.as_of_date, dates.as_of,
-            arg_min(memberships.customer_id, (not types.is_strong, types.priority, memberships.identifier_type, memberships.identifier_value))
-                as customer_id
+            arg_min(
+                memberships.customer_id,
+                (not types.is_strong, types.priority, memberships.identifier_type, memberships.identifier_value)
+            ) as customer_id
         from identity.evidence_identifiers
         inner join identity.evidence using (evidence_id)
         inner join identity.memberships using (identifier_id)
@@ -57,7 +59,7 @@ BY_HAND: Final = """
         select
             customer_id, as_of_date, owners.as_of, refund_key, min(refunded_at) as refunded_at, sum(net_amount) as net_amount
         from customer_360.refund_versions inner join owners using (evidence_id)
-        where known_at < as_of and (known_until is null or known_until >= as_of)
+        where known_at < as_of and (known_until is null or known_until >= as_of) and not is_cancelled
         group by all
     ),
     refunds as (
@@ -81,7 +83,8 @@ BY_HAND: Final = """
     products as (
         select customer_id, as_of_date, count(*) as products, sum(orders) as ordered_products
         from (
-            select customer_id, as_of_date, product_id, count(distinct order_key) as orders from lines where product_id is not null group by all
+            select customer_id, as_of_date, product_id, count(distinct order_key) as orders
+            from lines where product_id is not null group by all
         ) group by all
     ),
     categories as (
@@ -149,7 +152,8 @@ BY_HAND: Final = """
         customer_id, as_of_date, cast(recency as double) as recency_days, cast(tenure as double) as tenure_days,
         cast(last_event as double) as days_since_last_event, orders as order_count, days as order_day_count,
         orders_30 as order_count_30d, orders_90 as order_count_90d, orders_365 as order_count_365d,
-        cast(amount - coalesce(refunded, 0) as double) as net_revenue, cast(amount_30 - coalesce(refunded_30, 0) as double) as net_revenue_30d,
+        cast(amount - coalesce(refunded, 0) as double) as net_revenue,
+        cast(amount_30 - coalesce(refunded_30, 0) as double) as net_revenue_30d,
         cast(amount_90 - coalesce(refunded_90, 0) as double) as net_revenue_90d,
         cast(amount_365 - coalesce(refunded_365, 0) as double) as net_revenue_365d,
         cast(amount as double) / orders as average_order_value, coalesce(refunds, 0) as refund_count,
@@ -166,14 +170,16 @@ BY_HAND: Final = """
         coalesce((2 * net_revenue_90d - net_revenue_180d) / nullif(abs(net_revenue_90d) + abs(net_revenue_180d - net_revenue_90d), 0), 0)
             as order_amount_trend,
         days_90 as order_day_count_90d, cast(last as double) as last_order_value, cast(largest as double) as largest_order_value,
-        if(days >= 3, sqrt(greatest(squares / (days - 1) - mean_days_between_orders ** 2, 0)) / mean_days_between_orders, null) as gap_variation,
+        if(days >= 3, sqrt(greatest(squares / (days - 1) - mean_days_between_orders ** 2, 0)) / mean_days_between_orders, null)
+            as gap_variation,
         cast(last_gap as double) as last_gap_days, orders_season as order_count_same_season, coalesce(refunds_90, 0) as refund_count_90d,
         discounted / orders as discounted_order_share, coalesce(top_lines / lines, 0) as top_category_share,
         coalesce(categories_90, 0) as category_count_90d,
         coalesce((ordered_products - products) / nullif(ordered_products, 0), 0) as repeat_product_share,
         online / orders as online_order_share, main_channel / orders as main_channel_share, coalesce(sessions, 0) as session_count,
         coalesce((2 * sessions_90 - sessions_180) / nullif(sessions_180, 0), 0) as session_trend,
-        cast(last_visit as double) as days_since_last_visit, coalesce(views_90 / nullif(sessions_90, 0), 0) as product_view_count_per_session_90d,
+        cast(last_visit as double) as days_since_last_visit,
+        coalesce(views_90 / nullif(sessions_90, 0), 0) as product_view_count_per_session_90d,
         coalesce(searches, 0) as search_count_90d, coalesce(adds_90, 0) as cart_add_count_90d, coalesce(checkouts, 0) as checkout_count_90d,
         coalesce(left_behind, 0) as abandoned_cart_count_90d, coalesce(strong, 0) as strong_identifier_count,
         coalesce(types, 0) as identifier_type_count

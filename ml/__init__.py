@@ -2,9 +2,9 @@
 
 from typing import Final
 
-from ml import channels, churn, ltv, next_order, registry, schema, segments, splits
+from ml import channels, churn, ltv, next_order, recommend, registry, schema, segments, splits
 from ml.model import ModelModule
 
 MODELS: Final[tuple[ModelModule, ...]] = tuple(registry.MODULES.values())
 
-__all__ = ["MODELS", "channels", "churn", "ltv", "next_order", "registry", "schema", "segments", "splits"]
+__all__ = ["MODELS", "channels", "churn", "ltv", "next_order", "recommend", "registry", "schema", "segments", "splits"]

@@ -59,7 +59,7 @@ def segments(test: pd.DataFrame, k: int, seed: int) -> dict[str, IntArray]:
 def _linear(before: pd.DataFrame, values: FloatArray) -> FloatArray:
     """Tweedie regression of what is bought on the features."""
     bought = np.maximum(before["net_revenue_in_horizon"].to_numpy(dtype=np.float64), 0.0)
-    return money(fit_tweedie(schema.matrix(before), bought, power=1.5, strength=0.01).raw(values))
+    return money(fit_tweedie(schema.matrix(before), bought, power=1.5, strength=0.03).raw(values))
 
 
 def _rhythm(before: pd.DataFrame, split: Split) -> Rhythm:

@@ -13,7 +13,7 @@ from ml.schema import FloatArray
 from ml.splits import Fold
 
 THREADS_FROM_ROWS: Final = 200_000
-THREADS_TO_PREDICT_FROM: Final = 1_000
+THREADS_TO_PREDICT_FROM: Final = 40_000
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,15 @@ class Grower:
         for fold, booster in grown:
             raw[fold.held] = booster.predict(values[fold.held], raw_score=True, num_iteration=trees)
         return trees, raw
+
+    def raw_of_unseen(self, values: FloatArray, target: FloatArray, folds: Sequence[Fold], *, trees: int) -> FloatArray:
+        """The raw prediction of each held-out row from `trees` trees on all dates of the other customers; NaN elsewhere."""
+        raw = np.full(len(values), np.nan)
+        for fold in folds:
+            if len(np.unique(target[~fold.held])) > 1:
+                grown = self.grow(values[~fold.held], target[~fold.held], trees=trees)
+                raw[fold.held] = grown.raw(values[fold.held])
+        return raw
 
     def _grow_until_later_suffers(self, values: FloatArray, target: FloatArray, fold: Fold) -> lgb.Booster:
         settings = self._settings(int(fold.seen.sum()))

@@ -43,7 +43,7 @@ def rules(before: Any, test: Any) -> dict[str, FloatArray]:
     everybody = np.repeat(shop[None, :], len(test.used), axis=0)
     right = _share_on(_last(before.uses), before.used)
     last = _last(test.uses)
-    told = np.where(last.any(axis=1)[:, None], right * last + (1 - right) * everybody, everybody)
+    told = np.where(last.sum(axis=1, keepdims=True) > 0, right * last + (1 - right) * everybody, everybody)
     days = test.uses.past[:, :, :3].sum(axis=2) + 1.0
     return {"shops_most_common": everybody, "last_used": told, "own_share": days / days.sum(axis=1, keepdims=True)}
 

@@ -89,7 +89,7 @@ def uses_of(rows: pd.DataFrame, place: IntArray, count: int, channels: Sequence[
 
     Numbers that are missing or below 0 count as 0.
     """
-    column = pd.Index(channels).get_indexer(rows["channel"])
+    column = pd.Index(channels).get_indexer(pd.Index(rows["channel"]))
     used = column >= 0
     month, quarter, year, orders, since = (
         pd.to_numeric(rows[name]).to_numpy(dtype=np.float64, na_value=np.nan)[used] for name in CHANNEL_FEATURE_NAMES
@@ -115,7 +115,8 @@ def unpacked(rows: pd.DataFrame) -> pd.DataFrame:
     parts = each.str.split(",", n=len(CHANNEL_FEATURE_NAMES))
     found = pd.DataFrame(parts.tolist(), columns=[*CHANNEL_FEATURE_NAMES, "channel"], index=each.index)
     numbers = found[list(CHANNEL_FEATURE_NAMES)].apply(pd.to_numeric, errors="coerce").astype("float64")
-    return numbers.assign(channel=found["channel"], place=each.index.to_numpy()).reset_index(drop=True)
+    rows_of: pd.DataFrame = numbers.assign(channel=found["channel"], place=each.index.to_numpy())
+    return rows_of.reset_index(drop=True)
 
 
 def total(parameters: FloatArray) -> FloatArray:

@@ -159,7 +159,7 @@ class _Judged:
         rows = rows[active.to_numpy()]
         place, keys = _customers(rows)
         used = np.zeros((len(keys), len(channels)))
-        column = pd.Index(channels).get_indexer(rows["channel"])
+        column = pd.Index(channels).get_indexer(pd.Index(rows["channel"]))
         known = column >= 0
         used[place[known], column[known]] = rows[LABEL].to_numpy(dtype=np.float64)[known]
         some = used.sum(axis=1) > 0

@@ -13,7 +13,7 @@ from ml.calibration import fit_calibration
 from ml.churn_model import INPUT_NAMES, ChurnModel, churn_inputs, from_files
 from ml.contacting import Economics, choose_threshold
 from ml.drift import histograms
-from ml.evaluation import churn_metrics, leak_warnings, season_warnings
+from ml.evaluation import churn_metrics, leak_warnings, season_warnings, too_good
 from ml.fingerprint import data_fingerprint
 from ml.linear import fit_logistic
 from ml.model import ModelCard, ModelError, ModelOptions, Reads, Trained
@@ -76,7 +76,7 @@ def train(
     churned = _churned(test)
     predictions = {MODEL: judged.probability(schema.matrix(test)), **baselines.churn(before, split, test)}
     metrics = {name: _metrics(judged, churned, chances) for name, chances in predictions.items()}
-    leaks = leak_warnings(schema.matrix(test), churned, INPUTS)
+    leaks = leak_warnings(schema.matrix(test), churned, INPUTS) + too_good(metrics[MODEL]["roc_auc"])
     metrics[MODEL]["warnings"] = leaks + season_warnings(rows["tenure_days"].max())
     model = _fit(rows, split.rolled_forward(), params)
     card = ModelCard(
@@ -124,8 +124,11 @@ def _fit(rows: pd.DataFrame, split: Split, params: ChurnParams) -> ChurnModel:
     rhythm = fit_rhythm(newest, horizon_days=split.horizon_days)
     inputs, folds = churn_inputs(rhythm, values), crossfit_folds(rows, split)
     grower = Grower(params.boosting, {"objective": "binary"}, INPUT_NAMES, params.seed)
-    tree_count, trees_raw = grower.grow_out_of_fold(inputs, churned.astype(np.float64), folds)
-    line_raw = _line_out_of_fold(inputs, churned, folds, params)
+    tree_count, _ = grower.grow_out_of_fold(inputs, churned.astype(np.float64), folds)
+    # Calibrated on members that know every date, as those that score do: members that have not seen the newest date sit on
+    # an older level, and mending that would push those that score beyond theirs (Online Retail: ECE .064, not .079).
+    trees_raw = grower.raw_of_unseen(inputs, churned.astype(np.float64), folds, trees=tree_count)
+    line_raw = _line_of_unseen(inputs, churned, folds, params)
     raw = params.tree_weight * trees_raw + (1 - params.tree_weight) * line_raw
     known = ~np.isnan(raw)
     # Calibrated over all dates: the level of one date is the level of one season (Online Retail: ECE .076, not .124).
@@ -137,13 +140,13 @@ def _fit(rows: pd.DataFrame, split: Split, params: ChurnParams) -> ChurnModel:
     return ChurnModel(rhythm, trees, line, params.tree_weight, calibration, contacting)
 
 
-def _line_out_of_fold(
+def _line_of_unseen(
     inputs: FloatArray, churned: npt.NDArray[np.bool_], folds: list[Fold], params: ChurnParams
 ) -> FloatArray:
     raw = np.full(len(inputs), np.nan)
     for fold in folds:
-        if len(np.unique(churned[fold.seen])) > 1:
-            line = fit_logistic(inputs[fold.seen], churned[fold.seen], strength=params.logistic_strength)
+        if len(np.unique(churned[~fold.held])) > 1:
+            line = fit_logistic(inputs[~fold.held], churned[~fold.held], strength=params.logistic_strength)
             raw[fold.held] = line.raw(inputs[fold.held])
     return raw
 
@@ -153,6 +156,11 @@ def _churned(rows: pd.DataFrame) -> npt.NDArray[np.bool_]:
 
 
 def _check_trainable(rows: pd.DataFrame) -> None:
+    odd = int((_churned(rows) == (rows["order_count_in_horizon"].to_numpy() > 0)).sum())
+    if odd:
+        raise ModelError(
+            f"Churn cannot be learnt: in {odd} of {len(rows)} training rows has_churned contradicts order_count_in_horizon."
+        )
     churned = int(_churned(rows).sum())
     rarer, name = min((churned, "churned"), (len(rows) - churned, "stayed"))
     if rarer < SMALLEST_CLASS:

@@ -10,6 +10,7 @@ from ml.boosting import Trees
 from ml.calibration import Calibration, calibration_from_dict
 from ml.contacting import Contacting, contacting_from_dict
 from ml.linear import Line, line_from_dict
+from ml.parallel import by_parts
 from ml.reasons import reason_codes
 from ml.rhythm import NO_ORDER_CHANCE, Rhythm, rhythm_from_dict
 from ml.schema import FEATURES, FloatArray, batches
@@ -35,10 +36,7 @@ class ChurnModel:
 
     def probability(self, values: FloatArray) -> FloatArray:
         """Calibrated probability of no order within the horizon, one per row of the feature matrix."""
-        found = np.empty(len(values))
-        for part in batches(len(values)):
-            found[part] = self.calibration.probability(self.raw(churn_inputs(self.rhythm, values[part])))
-        return found
+        return by_parts(lambda rows: self.calibration.probability(self.raw(churn_inputs(self.rhythm, rows))), values)
 
     def reasons(self, values: FloatArray) -> list[str]:
         """Reason codes per row of the feature matrix, from contributions to the log-odds before calibration."""

@@ -58,6 +58,15 @@ def leak_warnings(values: FloatArray, actual: BoolArray, names: Sequence[str]) -
     return found
 
 
+def too_good(roc_auc: float | None) -> list[str]:
+    """A sentence where a model tells the outcome almost perfectly: several of its features together probably look ahead."""
+    if roc_auc is None or roc_auc < TOO_GOOD:
+        return []
+    return [
+        f"The model tells churners apart almost perfectly (ROC-AUC {roc_auc:.3f}): look for a leak in its features."
+    ]
+
+
 def season_warnings(longest_tenure: float) -> list[str]:
     """A sentence where the longest tenure, in days, is under a year: the model has never seen every season."""
     if longest_tenure >= FULL_YEAR:

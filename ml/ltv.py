@@ -139,6 +139,7 @@ def _refit_split(rows: pd.DataFrame, split: Split) -> Split:
 def _facts(model: LtvModel) -> dict[str, Any]:
     return {
         "horizons": list(model.horizons),
+        "hidden": list(model.hidden),
         "trees_grown": model.trees.tree_count,
         "shares": dict(zip(MEMBERS, model.shares, strict=True)),
         "rhythm": model.rhythm.to_dict(),

@@ -10,6 +10,7 @@ import pandas as pd
 
 from ml import schema
 from ml.boosting import BoostingParams, Grower
+from ml.echoes import echoes, without
 from ml.evaluation import tweedie_deviance
 from ml.growth import SMALLEST_BUYERS, Growth, Spans, fit_growth, spans
 from ml.intervals import ROWS_PER_GROUP, Intervals, fit_intervals
@@ -34,7 +35,7 @@ class LtvParams:
     seed: int
     horizons: tuple[int, ...] = (90, 365)
     tweedie_power: float = 1.5
-    line_strength: float = 0.01
+    line_strength: float = 0.03
     boosting: BoostingParams = field(default_factory=BoostingParams)
 
 
@@ -51,24 +52,26 @@ def fit(rows: pd.DataFrame, split: Split, params: LtvParams) -> LtvModel:
     rhythm = fit_rhythm(schema.matrix(rows_on(rows, split.calibration_date)), horizon_days=base)
     objective = {"objective": "tweedie", "tweedie_variance_power": params.tweedie_power}
     grower = Grower(params.boosting, objective, schema.FEATURE_NAMES, params.seed)
-    folds = crossfit_folds(rows, split)
-    tree_count, raw = grower.grow_out_of_fold(values, bought, folds)
-    by_line = _line_out_of_fold(values, bought, folds, params)
+    folds, hidden = crossfit_folds(rows, split), echoes(values)
+    shown = without(values, hidden)
+    tree_count, raw = grower.grow_out_of_fold(shown, bought, folds)
+    by_line = _line_out_of_fold(shown, bought, folds, params)
     members = np.column_stack([money(raw), money(by_line), rhythm.revenue(values)])
     known = ~np.isnan(members).any(axis=1)
     shares = _shares(members[known], revenue[known], params)
     expected = np.where(known, blend(members, shares), np.nan)
     days = pd.to_datetime(rows["as_of_date"]).dt.normalize()
-    dates = (days - days.min()).dt.days.to_numpy(dtype=np.float64)
+    dates = np.asarray((days - days.min()) / pd.Timedelta(days=1), dtype=np.float64)
     seen = spans(rows, base, params.horizons, until=days.max() + timedelta(days=base))
     return LtvModel(
         rhythm,
-        grower.grow(values, bought, trees=tree_count),
-        fit_tweedie(values, bought, power=params.tweedie_power, strength=params.line_strength),
+        grower.grow(shown, bought, trees=tree_count),
+        fit_tweedie(shown, bought, power=params.tweedie_power, strength=params.line_strength),
         shares,
         base,
         _horizons(seen, expected, values, dates, rhythm, newest=_grown(rows, split), base=base, params=params),
         fit_spread(dates, revenue, expected, base=base),
+        hidden,
     )
 
 

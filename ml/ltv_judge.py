@@ -11,6 +11,7 @@ from ml.evaluation import interval_metrics, value_metrics
 from ml.ltv_fit import LtvParams, fit, revenue_of
 from ml.ltv_model import LtvModel
 from ml.model import ModelError
+from ml.schema import FloatArray
 from ml.splits import Split, rows_on
 from ml.totals import total_rows
 
@@ -71,7 +72,7 @@ def _judged(rows: pd.DataFrame, split: Split, params: LtvParams, days: int) -> d
     }
 
 
-def _total(model: LtvModel, test: pd.DataFrame, days: int) -> tuple[Any, Any, Any, dict[str, Any]]:
+def _total(model: LtvModel, test: pd.DataFrame, days: int) -> tuple[FloatArray, FloatArray, FloatArray, dict[Any, Any]]:
     """Expectation and bounds per row, and the row of the total."""
     expected, lower, upper = model.within(days, model.expected(schema.matrix(test)))
     rows = total_rows(
@@ -81,4 +82,4 @@ def _total(model: LtvModel, test: pd.DataFrame, days: int) -> tuple[Any, Any, An
         customers=len(test),
         history_days=float(test["tenure_days"].max()),
     )
-    return expected, lower, upper, rows.iloc[0].to_dict()
+    return expected, lower, upper, rows.to_dict("records")[0]

@@ -7,9 +7,11 @@ from typing import Any, Final
 import numpy as np
 
 from ml.boosting import Trees
+from ml.echoes import without
 from ml.growth import Growth
 from ml.intervals import Intervals, intervals_from_dict
 from ml.linear import Line, line_from_dict
+from ml.parallel import by_parts
 from ml.reasons import reason_codes
 from ml.rhythm import Rhythm, rhythm_from_dict
 from ml.schema import FEATURES, FloatArray, batches
@@ -37,7 +39,8 @@ class Horizon:
 class LtvModel:
     """A weighted sum of Tweedie trees, Tweedie regression and BG/NBD x Gamma-Gamma over the base horizon, and its growth.
 
-    `shares` weigh the MEMBERS and bring them to the net total; `horizons` are by days, the base horizon among them.
+    `shares` weigh the MEMBERS and bring them to the net total; `horizons` are by days, the base horizon among them; `hidden`
+    are features that trees and regression do not read (see `ml.echoes`).
     """
 
     rhythm: Rhythm
@@ -47,13 +50,11 @@ class LtvModel:
     base_days: int
     horizons: dict[int, Horizon]
     spread: TotalSpread
+    hidden: tuple[str, ...]
 
     def expected(self, values: FloatArray) -> FloatArray:
         """Expected net revenue in the base horizon, above zero, one per row of the feature matrix."""
-        found = np.empty(len(values))
-        for part in batches(len(values)):
-            found[part] = blend(self.members(values[part]), self.shares)
-        return found
+        return by_parts(lambda rows: blend(self.members(rows), self.shares), values)
 
     def members(self, values: FloatArray) -> FloatArray:
         """What each of MEMBERS expects before it is weighed, (rows, 3)."""
@@ -77,7 +78,7 @@ class LtvModel:
 
     def contributions(self, values: FloatArray) -> FloatArray:
         """What each feature adds to the log of the trees' expectation, (rows, features + 1); the last is the base."""
-        return self.trees.contributions(values)
+        return self.trees.contributions(without(values, self.hidden))
 
     def to_files(self) -> dict[str, bytes]:
         """LightGBM's text and one JSON of numbers."""
@@ -88,6 +89,7 @@ class LtvModel:
             "base_days": self.base_days,
             "horizons": {str(days): horizon.to_dict() for days, horizon in self.horizons.items()},
             "spread": self.spread.to_dict(),
+            "hidden": self.hidden,
         }
         return {"trees.txt": self.trees.text.encode(), "model.json": json.dumps(numbers, sort_keys=True).encode()}
 
@@ -107,6 +109,7 @@ def from_files(files: dict[str, bytes]) -> LtvModel:
             for days, stored in sorted(numbers["horizons"].items(), key=lambda item: int(item[0]))
         },
         TotalSpread(**numbers["spread"]),
+        tuple(numbers["hidden"]),
     )
 
 

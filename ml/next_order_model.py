@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Final
 
 import numpy as np
+from scipy.special import expit
 
 from ml.bgnbd import BgNbd
 from ml.boosting import Trees
@@ -16,7 +17,10 @@ from ml.schema import FEATURE_NAMES, FEATURES, Feature, FloatArray, batches
 from ml.survival import PERIOD_ENDS, IntArray, survival
 
 RHYTHM_HAZARD: Final = Feature(
-    "rhythm_hazard", "FLOAT8", "log-odds", "the rhythm of past orders alone", words_if_null="an unknown rhythm"
+    "rhythm_hazard",
+    "FLOAT8",
+    "share",
+    "a {value} chance of an order in weeks 3 and 4 by the rhythm of past orders alone",
 )
 PERIOD_NAMES: Final = tuple(f"until_day_{end:.0f}" for end in PERIOD_ENDS[:-1])
 INPUT_NAMES: Final = (*FEATURE_NAMES, RHYTHM_HAZARD.name, *PERIOD_NAMES)
@@ -67,6 +71,7 @@ class NextOrderModel:
             inputs = period_inputs(values[part], of_rhythm, rows, np.full_like(rows, SPOKEN_PERIOD))
             said = len(FEATURE_NAMES) + 1
             parts = self.contributions(inputs)[:, :said]
+            inputs[:, said - 1] = expit(inputs[:, said - 1])
             found += reason_codes(
                 inputs[:, :said], parts, features=(*FEATURES, RHYTHM_HAZARD), outcome="the chance of an order soon"
             )

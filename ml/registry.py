@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from ml import channels, churn, ltv, next_order, segments
+from ml import channels, churn, ltv, next_order, recommend, segments
 from ml.card_text import card_text
 from ml.installed import with_installed
 from ml.model import Artifact, Fitted, ModelCard, ModelError
@@ -18,7 +18,9 @@ from ml.model_store import MANIFEST, Place, Root, clear_unfinished, place
 
 __all__ = ["MODULES", "Root", "SavedModel", "clear_unfinished", "load", "read_card_text", "save", "version_row"]
 
-MODULES: Final = with_installed({module.MODEL: module for module in (churn, ltv, next_order, channels, segments)})
+MODULES: Final = with_installed(
+    {module.MODEL: module for module in (churn, ltv, next_order, channels, recommend, segments)}
+)
 CARD: Final = "card.json"
 CARD_TEXT: Final = "card.md"
 JUDGED: Final = "judged_"

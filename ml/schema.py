@@ -17,6 +17,8 @@ FEATURES: Final = features.FEATURES
 FEATURE_NAMES: Final = features.FEATURE_NAMES
 
 KEYS: Final = ("customer_id", "as_of_date")
+CACHED_ROWS: Final = 4_096
+"""Rows that are copied at a time: what fits the processor's cache."""
 
 
 class FeatureError(ValueError):
@@ -93,6 +95,16 @@ PREDICTIONS: Final[dict[str, dict[str, str]]] = {
         "reason_codes": "JSON",
         "model_version": "VARCHAR",
     },
+    "popular_products": {"rank": "INTEGER", "product_id": "VARCHAR", "score": "FLOAT8"},
+    "recommendations": {
+        **_SCORED,
+        "list": "VARCHAR",
+        "rank": "INTEGER",
+        "product_id": "VARCHAR",
+        "score": "FLOAT8",
+        "reason_codes": "JSON",
+        "model_version": "VARCHAR",
+    },
     "segments": {**_SCORED, "segment_id": "INTEGER", "segment_name": "VARCHAR", "model_version": "VARCHAR"},
     "segment_history": {
         "customer_id": "VARCHAR",
@@ -111,6 +123,12 @@ PREDICTIONS: Final[dict[str, dict[str, str]]] = {
         "customers": "BIGINT",
         "model_version": "VARCHAR",
         "model_changed": "BOOLEAN",
+    },
+    "similar_products": {
+        "product_id": "VARCHAR",
+        "rank": "INTEGER",
+        "similar_product_id": "VARCHAR",
+        "score": "FLOAT8",
     },
     "model_versions": {
         "model": "VARCHAR",
@@ -179,18 +197,29 @@ def ordered(frame: pd.DataFrame) -> pd.DataFrame:
 def matrix(frame: pd.DataFrame) -> FloatArray:
     """The features as float64, (rows, len(FEATURES)), in FEATURES order; infinity becomes NaN."""
     values = np.empty((len(frame), len(FEATURE_NAMES)), dtype=np.float64)
-    if is_plain(frame):
+    if len(frame) <= CACHED_ROWS and is_plain(frame):
         values[:] = frame[list(FEATURE_NAMES)].to_numpy()
-    else:
-        for position, name in enumerate(FEATURE_NAMES):
-            values[:, position] = pd.to_numeric(frame[name]).to_numpy(dtype=np.float64, na_value=np.nan)
-    values[~np.isfinite(values)] = np.nan
+        values[~np.isfinite(values)] = np.nan
+        return values
+    columns = [_numbers(frame[name]) for name in FEATURE_NAMES]
+    # A column at a time would go through all of the memory for each of them.
+    for part in batches(len(frame), size=CACHED_ROWS):
+        rows = values[part]
+        for position, column in enumerate(columns):
+            rows[:, position] = column[part]
+        rows[~np.isfinite(rows)] = np.nan
     return values
 
 
 def is_plain(frame: pd.DataFrame) -> bool:
     """Whether every feature is float64 as it stands, as in the rows of one request: then no column has to be looked at by itself."""
     return all(kind == np.float64 for kind in frame.dtypes[list(FEATURE_NAMES)])
+
+
+def _numbers(column: pd.Series) -> FloatArray:
+    if column.dtype == np.float64:
+        return np.asarray(column.to_numpy(), dtype=np.float64)
+    return np.asarray(pd.to_numeric(column).to_numpy(dtype=np.float64, na_value=np.nan))
 
 
 def batches(rows: int, *, size: int = 65_536) -> Iterator[slice]:

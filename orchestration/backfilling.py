@@ -1,4 +1,4 @@
-"""Past days: land the files of their dated folders, and make the feature snapshots of their midnights, all in one pass."""
+"""Past days, a range or any list: land the files of their dated folders, make the feature snapshots of their midnights, in one pass."""
 
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
@@ -27,12 +27,31 @@ def days_from(platform: Platform, first: date, last: date) -> list[date]:
         raise BackfillError(
             f"{first} lies before the first day, {settings.partitions_start}; set WEFT_PARTITIONS_START to an earlier one."
         )
-    oldest = today - timedelta(days=settings.snapshot_retention_days)
+    _check_kept(platform, first, today)
+    return [first + timedelta(days=count) for count in range((last - first).days + 1)]
+
+
+def days_listed(platform: Platform, text: str) -> list[date]:
+    """The days of a list such as "2026-01-01,2026-02-01", ascending, each once. Raises BackfillError with one sentence."""
+    today = resolve_as_of(platform.state, None).date()
+    try:
+        days = sorted({date.fromisoformat(part.strip()) for part in text.split(",") if part.strip()})
+    except ValueError:
+        days = []
+    if not days:
+        raise BackfillError(f"{text!r} is not a list of days; give them as 2026-01-01,2026-02-01.")
+    if days[-1] >= today:
+        raise BackfillError(f"{days[-1]} is not a past day; give days up to {today - timedelta(days=1)}.")
+    _check_kept(platform, days[0], today)
+    return days
+
+
+def _check_kept(platform: Platform, first: date, today: date) -> None:
+    oldest = today - timedelta(days=platform.settings.snapshot_retention_days)
     if first < oldest:
         raise BackfillError(
             f"Snapshots are kept from {oldest} on, {first} would be gone at once; set WEFT_SNAPSHOT_RETENTION_DAYS higher."
         )
-    return [first + timedelta(days=count) for count in range((last - first).days + 1)]
 
 
 def land_days(platform: Platform, days: Sequence[date]) -> Iterator[LandingReport]:

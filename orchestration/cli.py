@@ -171,6 +171,23 @@ def backfill(
 
 
 @app.command()
+def features(
+    at: Annotated[str, typer.Option(help="Past days, by comma: 2026-01-01,2026-02-01. Any number, in any order.")],
+) -> None:
+    """Make the features of any past days, of what was known at their midnights (UTC): rows of features.customer_features."""
+    from orchestration.backfilling import days_listed, make_snapshots, snapshot_sizes
+
+    platform = build_platform()
+    days = days_listed(platform, at)
+    with working(f"Making the features of {len(days)} days"):
+        is_new = make_snapshots(platform, days)
+    for day, customers in snapshot_sizes(platform, days).items():
+        console.print(f"{day}  {customers:,} customers with features", highlight=False)
+    if not is_new:
+        console.print("All of it was there already.")
+
+
+@app.command()
 def up() -> None:
     """Start event log, collector, normaliser, API, demo shop, Redis and Dagster; Ctrl-C stops all of it."""
     from orchestration.up import run_services

@@ -59,6 +59,7 @@ def run_demo(platform: Platform, *, events: int, seed: int, console: Console) ->
 NEXT_STEPS = (
     "make up                                          the platform with Dagster's UI; the graph is under Assets",
     ".venv/bin/weft audience show high_value          what a web shop reads from Redis",
+    ".venv/bin/weft segments                          kinds of customers, and who moved between them",
     ".venv/bin/weft status                            what is where, how old and how big",
     "cd dbt_project && ../.venv/bin/dbt build         what an analyst types after editing a model",
     ".venv/bin/weft import FILE --mapping NAME        your own data (in a WEFT_HOME of its own: the demo's people are invented)",
@@ -105,6 +106,7 @@ def print_report(platform: Platform, report: PassReport, console: Console) -> No
         _print_identity(served, console)
         console.rule("Predict")
         _print_models(platform, console)
+        _print_segments(served, console)
         console.rule("Activate")
         _print_audiences(platform, served, report, console)
         console.rule("One customer's story")
@@ -170,8 +172,10 @@ def _print_quality(served: Connection, console: Console) -> None:
 
 
 SHOWN_METRICS = {
+    "best_channel": ("accuracy", "log_loss", "brier", "ece"),
     "churn": ("roc_auc", "pr_auc", "brier", "ece"),
     "ltv": ("mae", "rmse", "spearman", "total_bias"),
+    "next_order": ("integrated_brier", "concordance", "roc_auc", "ece"),
     "segments": ("silhouette", "inertia"),
 }
 
@@ -190,6 +194,14 @@ def _print_models(platform: Platform, console: Console) -> None:
         ]:
             table.add_row(label, *(f"{metrics[name]:,.3f}" if metrics.get(name) is not None else "" for name in names))
         console.print(table)
+
+
+def _print_segments(served: Connection, console: Console) -> None:
+    groups = served.rows(
+        "select segment_name, count(*) as customers from predictions.segments group by segment_name order by customers desc, 1"
+    )
+    if groups:
+        console.print("Segments: " + ", ".join(f"{count:,} {name}" for name, count in groups) + ".", markup=False)
 
 
 def _print_audiences(platform: Platform, served: Connection, report: PassReport, console: Console) -> None:
@@ -235,7 +247,15 @@ def _print_story(platform: Platform, served: Connection, console: Console) -> No
     if profile:
         shown = {
             name: profile.fields.get(name)
-            for name in ("net_revenue", "order_count", "churn_probability", "segment_name", "journey_stage")
+            for name in (
+                "net_revenue",
+                "order_count",
+                "churn_probability",
+                "next_order_on",
+                "best_channel",
+                "segment_name",
+                "journey_stage",
+            )
         }
         console.print(
             "In Redis now: " + ", ".join(f"{name} {value}" for name, value in shown.items() if value is not None)

@@ -11,8 +11,9 @@ import dagster as dg
 from ml import MODELS, schema
 from ml.drift import NOTABLE, SMALLEST_ROWS, drift
 from ml.model import ModelError, ModelModule
-from ml.plots import drift_plot, model_plot
+from ml.plots import calibration_plot, drift_plot, model_plot
 from orchestration.errors import RegistryError
+from orchestration.matured_scores import Matured, matured_scores
 from orchestration.model_inputs import INPUTS, RUN_DATE, CustomerRows, KnowsWhoIsScored, frames, model_options
 from orchestration.predicting import load
 from orchestration.resources import Platform
@@ -199,4 +200,47 @@ OF_EVERY_MODEL: tuple[Evaluate, ...] = (
     it_is_calibrated,
 )
 
-MODEL_CHECKS = [_check(evaluate, module) for module in MODELS for evaluate in OF_EVERY_MODEL]
+
+@dg.asset_check(asset=["predictions", "churn_scores"])
+def published_churn_scores_came_true(platform: dg.ResourceParam[Platform]) -> dg.AssetCheckResult:
+    """Of churn scores that were published a horizon ago, the newest month's are off by less than .1 on average."""
+    with platform.warehouse.writer() as connection:
+        matured = matured_scores(connection)
+    if not matured:
+        return dg.AssetCheckResult(passed=True, description="No published scores are a whole horizon old yet.")
+    newest = matured[-1]
+    title = f"churn published on {newest.as_of_date}: said then and seen since\n{newest.metrics['rows']:,} customers"
+    return dg.AssetCheckResult(
+        passed=newest.metrics["ece"] <= MAXIMUM_CALIBRATION_ERROR,
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={
+            "published on": newest.as_of_date.isoformat(),
+            "versions": ", ".join(newest.versions),
+            "expected_calibration_error": newest.metrics["ece"],
+            "all months": dg.MetadataValue.md(_months(matured)),
+            "plot": picture(calibration_plot(newest.metrics["calibration_table"], title=title), "churn: said and seen"),
+        },
+    )
+
+
+def _months(matured: list[Matured]) -> str:
+    head = ["published", "horizon", "customers", "said", "seen", "Brier", "ECE", "ROC-AUC"]
+    rows = [
+        [
+            one.as_of_date.isoformat(),
+            f"{one.horizon_days} days",
+            f"{one.metrics['rows']:,}",
+            *(
+                "" if one.metrics[name] is None else f"{one.metrics[name]:.3f}"
+                for name in ("mean_probability", "base_rate", "brier", "ece", "roc_auc")
+            ),
+        ]
+        for one in matured
+    ]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in [head, ["---"] * len(head), *rows])
+
+
+MODEL_CHECKS = [
+    *(_check(evaluate, module) for module in MODELS for evaluate in OF_EVERY_MODEL),
+    published_churn_scores_came_true,
+]

@@ -11,6 +11,7 @@ from ml import schema, splits
 from ml.contacting import Economics
 from ml.model import ModelError, ModelOptions, Reads
 from ml.splits import Split
+from orchestration.basket_inputs import BasketInputs
 from orchestration.channel_inputs import ChannelInputs
 from orchestration.errors import WeftError
 from orchestration.settings import Settings
@@ -134,7 +135,9 @@ class _Kinds(dict[str, ModelInputs]):
         return self[kind]
 
 
-INPUTS: Final[Mapping[str, ModelInputs]] = _Kinds(channels=ChannelInputs(), customers=CustomerInputs())
+INPUTS: Final[Mapping[str, ModelInputs]] = _Kinds(
+    baskets=BasketInputs(), channels=ChannelInputs(), customers=CustomerInputs()
+)
 
 
 def model_options(settings: Settings) -> ModelOptions:

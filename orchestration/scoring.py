@@ -14,8 +14,10 @@ import pyarrow as pa
 import ml
 from ml import MODELS, schema
 from ml.model import Fitted, ModelError, ModelModule, ModelOptions
+from orchestration.basket_inputs import write_product_tables
 from orchestration.failpoints import OnStep, failpoints
 from orchestration.ltv_totals import write_ltv_totals
+from orchestration.matured_scores import remember_scores
 from orchestration.model_inputs import INPUTS, CustomerRows, ModelInputs, frames, model_options
 from orchestration.predicting import load, write_model_versions
 from orchestration.segment_history import settle_segments
@@ -59,7 +61,22 @@ def _settle_segments(connection: Connection, scored: Scored) -> None:
         settle_segments(connection, scored.version)
 
 
-AFTER_SCORING: Final[dict[str, AfterScoring]] = {"ltv": _total_ltv, "segments": _settle_segments}
+def _write_product_tables(connection: Connection, scored: Scored) -> None:
+    if scored.rows is not None:
+        write_product_tables(connection, scored.fitted.model if scored.fitted else None)
+
+
+def _remember_churn(connection: Connection, scored: Scored) -> None:
+    if scored.fitted is not None:
+        remember_scores(connection, horizon_days=scored.fitted.card.horizon_days)
+
+
+AFTER_SCORING: Final[dict[str, AfterScoring]] = {
+    "churn": _remember_churn,
+    "ltv": _total_ltv,
+    "recommendations": _write_product_tables,
+    "segments": _settle_segments,
+}
 """By model: histories, totals and other tables that are made from its table once that holds the new scores."""
 
 

@@ -79,12 +79,13 @@ def segments(
 def _show_groups(served: Connection, currency: str) -> None:
     rows = served.rows(GROUPS)
     everybody = sum(row[2] for row in rows)
-    title = Column("segment", overflow="fold")
-    table = Table("id", title, "customers", "share", "last order", "order days", f"spent ({currency})", box=None)
+    title = Column("segment", min_width=24)
+    table = Table("id", title, "customers", "share", "days since", "order days", currency, box=None)
     for number, name, count, recency, order_days, spent in rows:
-        figures = (f"{recency or 0:,.0f} days ago", f"{order_days or 0:,.1f}", f"{spent or 0:,.0f}")
+        figures = (f"{recency or 0:,.0f}", f"{order_days or 0:,.1f}", f"{spent or 0:,.0f}")
         table.add_row(str(number), name, f"{count:,}", f"{count / everybody:.0%}", *figures)
     console.print(table)
+    _say(f"Means per customer: days since the last order, days with an order, {currency} spent.")
 
 
 def _show_moves(served: Connection, days: int) -> None:

@@ -16,6 +16,8 @@ from activation.fake_destinations.vendor import Call, Reply, Vendor
 from activation.syncs.clock import Clock
 from activation.syncs.contract import Change, Destination, Outcome
 from ingestion.mappings import load_mapping
+from ml.feature_table import feature_table
+from ml.features import FEATURES
 from orchestration.destinations_file import load_destinations
 from orchestration.landing import land_file
 from orchestration.outbound import outbound_client
@@ -98,3 +100,9 @@ def test_links_between_pages_lead_somewhere() -> None:
     for page in pages:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_page_of_features_is_that_of_the_features() -> None:
+    page = (DOCS / "features.md").read_text(encoding="utf-8")
+    assert feature_table() in page, "put what `python -m ml.feature_table` prints into docs/features.md"
+    assert [feature.name for feature in FEATURES if not feature.how.endswith(".") or not feature.unit] == []

@@ -65,6 +65,8 @@ def _shown(model: str, card: dict[str, Any], platform: Platform) -> dict[str, dg
 
 FOLLOWING_TABLES = {
     "ltv_totals": "One row per horizon, what all scored customers together are expected to bring, with its interval.",
+    "popular_products": "One row per product in stock that sold lately, the most popular first.",
+    "similar_products": "Up to 10 rows per product: what is ordered together with it most.",
     "segment_history": "One row per customer and stay in a segment, with its first and last day.",
     "segment_transitions": "How many customers moved from which segment to which, by date of the scores.",
 }
@@ -113,6 +115,8 @@ def scores(context: dg.AssetExecutionContext, platform: dg.ResourceParam[Platfor
     yield dg.MaterializeResult(
         asset_key=["predictions", "ltv_totals"], metadata={"totals": dg.MetadataValue.md(totals)} if totals else {}
     )
+    for table in ("popular_products", "similar_products"):
+        yield dg.MaterializeResult(asset_key=["predictions", table])
     yield dg.MaterializeResult(asset_key=["predictions", "segment_history"])
     shown = transition_table(transitions)
     yield dg.MaterializeResult(

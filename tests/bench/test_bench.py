@@ -41,6 +41,8 @@ def nightly(name: str, line: str) -> object:
         nightly("features", "| Weft, all dates / one statement by hand |"),
         nightly("publish", "| Weft, full / redis-cli --pipe |"),
         nightly("scoring", "| Weft churn.score / LightGBM predict |"),
+        nightly("scoring_pass", "| Weft, everybody / Weft, 1 % changed |"),
+        nightly("training", "| Weft churn.train / LightGBM train |"),
     ],
 )
 def test_a_benchmark_with_peers_gives_its_ratio(name: str, line: str, tmp_path: Path) -> None:

@@ -83,8 +83,8 @@ class Shop:
             connection.append("raw.events", pa.Table.from_pylist(rows, schema=schema))
 
     def run(self, as_of: datetime, *, until: str | None = None, decisions: pa.Table = NO_DECISIONS) -> None:
-        """One pass with the decisions in force; with `until` it is killed when that model of the customers' step (and what it
-        needs) is built."""
+        """One pass with the decisions in force; with `until` it is killed when that model of the customers' step (or those, and
+        what they need) is built."""
         settings = Settings(home=self.home)
         state, rules = State(settings.state_url), load_rules(None)
         with self.warehouse.writer() as connection:
@@ -92,7 +92,7 @@ class Shop:
         dbt(self.warehouse.path, ["run", "--select", EVIDENCE], project=self.project)
         with self.warehouse.writer() as connection:
             stitch(connection, rules=rules, decisions=decisions, dates=dates, salt="tests")
-        rest = [CUSTOMERS, AUDIENCES] if until is None else [f"{CUSTOMERS},+{until}"]
+        rest = [CUSTOMERS, AUDIENCES] if until is None else [f"{CUSTOMERS},+{model}" for model in until.split()]
         dbt(self.warehouse.path, ["run", "--select", *rest], project=self.project)
         if until is None:
             with self.warehouse.writer() as connection:

@@ -68,7 +68,10 @@ def test_the_judged_model_never_sees_the_outcomes_of_the_test_date(
     trained_churn: Model, rows: pd.DataFrame, split: Split
 ) -> None:
     is_test = rows["as_of_date"] == pd.Timestamp(split.test_date)
-    turned = rows.assign(has_churned=np.where(is_test, ~rows["has_churned"], rows["has_churned"]))
+    turned = rows.assign(
+        has_churned=np.where(is_test, ~rows["has_churned"], rows["has_churned"]),
+        order_count_in_horizon=np.where(is_test, rows["has_churned"], rows["order_count_in_horizon"]).astype(int),
+    )
     again = churn.train(turned, split, PARAMS)
     assert (again.test_scores["churn"] == trained_churn.test_scores["churn"]).all()
     assert again.card.metrics["roc_auc"] < 0.5
@@ -92,8 +95,39 @@ def test_a_planted_leak_is_refused_as_a_column_and_named_as_a_value(rows: pd.Dat
     with pytest.raises(ValueError, match="unknown orders_tomorrow"):
         churn.train(rows.assign(orders_tomorrow=rows["order_count_in_horizon"]), split, PARAMS)
     leaking = rows.assign(session_count_30d=rows["order_count_in_horizon"])
+    column, whole = churn.train(leaking, split, PARAMS).card.metrics["warnings"]
+    assert "session_count_30d" in column
+    assert "almost perfectly" in whole
+
+
+def test_a_leak_spread_over_two_columns_is_noticed_by_what_the_model_makes_of_it(
+    rows: pd.DataFrame, split: Split
+) -> None:
+    is_even = rows["customer_id"].astype(int) % 2 == 0
+    count = rows["order_count_in_horizon"]
+    leaking = rows.assign(session_count_30d=count.where(is_even, 0), session_count_90d=count.where(~is_even, 0))
     [warning] = churn.train(leaking, split, PARAMS).card.metrics["warnings"]
-    assert "session_count_30d" in warning
+    assert "almost perfectly" in warning
+
+
+def test_a_test_date_of_one_class_gives_a_model_and_no_rank_metric(rows: pd.DataFrame, split: Split) -> None:
+    is_test = rows["as_of_date"] == pd.Timestamp(split.test_date)
+    gone = rows.assign(
+        has_churned=rows["has_churned"] | is_test,
+        order_count_in_horizon=rows["order_count_in_horizon"].where(~is_test, 0),
+    )
+    metrics = churn.train(gone, split, PARAMS).card.metrics
+    assert (metrics["roc_auc"], metrics["base_rate"]) == (None, 1.0)
+
+
+def test_revenue_without_a_number_or_without_any_leaves_nobody_worth_a_contact(
+    rows: pd.DataFrame, split: Split
+) -> None:
+    free = churn.train(rows.assign(net_revenue_in_horizon=0.0), split, PARAMS)
+    assert free.model.contacting.threshold is None
+    assert free.card.metrics["share_at_risk"] == 0.0
+    endless = rows.assign(net_revenue_in_horizon=rows["net_revenue_in_horizon"].where(rows.index % 5 > 0, np.inf))
+    assert np.isfinite(churn.train(endless, split, PARAMS).model.contacting.worths).all()
 
 
 def test_reason_codes_add_up_to_the_score_and_point_the_right_way(trained_churn: Model, features: pd.DataFrame) -> None:
@@ -159,8 +193,9 @@ def test_training_survives_missing_infinite_and_constant_features(rows: pd.DataF
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda r: r.assign(has_churned=True), "only 0 stayed"),
-        (lambda r: r.assign(has_churned=False), "only 0 churned"),
+        (lambda r: r.assign(has_churned=True, order_count_in_horizon=0), "only 0 stayed"),
+        (lambda r: r.assign(has_churned=False, order_count_in_horizon=1), "only 0 churned"),
+        (lambda r: r.assign(has_churned=~r["has_churned"]), "has_churned contradicts order_count_in_horizon"),
         (lambda r: r.groupby("as_of_date").head(3), "at least|are needed"),
         (lambda r: r.head(0), "are needed"),
         (lambda r: r.assign(**dict.fromkeys(schema.FEATURE_NAMES, 1.0)), "same value in all training rows"),

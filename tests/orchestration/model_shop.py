@@ -23,6 +23,7 @@ from orchestration.scoring import score
 from orchestration.settings import load_settings
 from orchestration.warehouse import Connection, create_table, scalar, write_table
 from tests.forked import PROCESSES
+from tests.ml.made_up_baskets import HORIZON, lines_of, made_up_products
 from tests.ml.made_up_channels import channel_rows
 from tests.ml.made_up_shop import OPENED, TEST_DATE, made_up_orders
 from tests.ml.shop_history import dates_back, features_at, labelled_rows
@@ -64,6 +65,7 @@ def write_shop(connection: Connection, rows: pd.DataFrame, today: pd.DataFrame, 
         labels = rows[list(schema.LABELS)]
         in_a_month = labels.assign(horizon_days=HORIZON_DAYS)
         _write(connection, "features.customer_labels", pd.concat([labels, in_a_month]), schema.LABELS)
+        _write_baskets(connection, rows, today)
         _write_channels(connection, rows, today)
         as_of = datetime(day.year, day.month, day.day)
         dates = pd.DataFrame({"as_of_date": [day], "as_of": [as_of], "is_training_date": [False]})
@@ -104,6 +106,34 @@ def _write(connection: Connection, table: str, frame: pd.DataFrame, columns: Any
     write_table(connection, table, pa.Table.from_pandas(frame, preserve_index=False), columns)
 
 
+def _write_baskets(connection: Connection, rows: pd.DataFrame, today: pd.DataFrame) -> None:
+    """What the customers of each date had bought by then, what they bought in the month after, and the catalogue."""
+    keys = pd.concat([rows[list(schema.KEYS)], today[list(schema.KEYS)]]).astype({"customer_id": str})
+    keys = keys.assign(as_of_date=pd.to_datetime(keys["as_of_date"]).astype("datetime64[us]"))
+    every = [lines_of(customer, OPENED) for customer in sorted(keys["customer_id"].unique())]
+    lines = keys.merge(pd.concat(every or [lines_of("nobody").head(0)]), on="customer_id")
+    after = lines["ordered_at"] - lines["as_of_date"]
+    later = lines[(after >= pd.Timedelta(0)) & (after < pd.Timedelta(days=HORIZON))].assign(horizon_days=HORIZON)
+    known = {"customer_id": "varchar", "as_of_date": "date"}
+    purchases = known | {"order_key": "varchar", "product_id": "varchar", "ordered_at": "timestamp"}
+    _write(connection, "features.order_lines", lines.loc[after < pd.Timedelta(0), list(purchases)], purchases)
+    # as dbt's view does, it forgets who is no customer any more
+    connection.execute(
+        "create or replace view features.known_purchases as select * from features.order_lines "
+        "where (customer_id, as_of_date) in (select (customer_id, as_of_date) from features.customer_features)"
+    )
+    bought = known | {"horizon_days": "bigint", "product_id": "varchar"}
+    _write(connection, "features.product_labels", later[list(bought)].drop_duplicates(), bought)
+    create_table(
+        connection,
+        "features.known_product_views",
+        known | {"product_id": "varchar", "occurred_at": "timestamp", "is_cart": "boolean"},
+    )
+    types = {"product_id": "varchar", "product_name": "varchar", "category": "varchar"}
+    catalogue = pa.Table.from_pandas(made_up_products(), preserve_index=False)
+    write_table(connection, "features.products", catalogue, types | {"stock": "bigint", "is_repeatable": "boolean"})
+
+
 def rewrite(platform: Platform, rows: pd.DataFrame, features: pd.DataFrame, day: date = TODAY) -> None:
     with platform.warehouse.writer() as connection:
         write_shop(connection, rows, features, day)
@@ -123,7 +153,7 @@ def score_at(platform: Platform, **options: Any) -> Any:
 def scores_of(platform: Platform) -> dict[str, list[tuple[Any, ...]]]:
     """All rows of every scores table."""
     with platform.warehouse.writer() as connection:
-        return {m.TABLE: connection.rows(f"select * from predictions.{m.TABLE} order by customer_id") for m in MODELS}
+        return {m.TABLE: connection.rows(f"select * from predictions.{m.TABLE} order by all") for m in MODELS}
 
 
 def assert_models_are_whole(platform: Platform) -> None:
@@ -138,12 +168,12 @@ def assert_models_are_whole(platform: Platform) -> None:
 
 
 def assert_scores_are_of_one_run(platform: Platform) -> date:
-    """All tables hold the scores of one date, one row per customer with features of that date; returns the date."""
+    """All tables hold the scores of one date, of every customer with features of that date; returns the date."""
     [day] = {row[1] for rows in scores_of(platform).values() for row in rows}
     with platform.warehouse.writer() as connection:
         wanted = scalar(connection, "select count(*) from features.customer_features where as_of_date = ?", [day])
     if day == TODAY:
-        assert [len(rows) for rows in scores_of(platform).values()] == [wanted] * len(MODELS)
+        assert [len({row[0] for row in rows}) for rows in scores_of(platform).values()] == [wanted] * len(MODELS)
     return day
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.backfilling import days_from, land_days, make_snapshots, snapshot_sizes
+from orchestration.backfilling import days_from, days_listed, land_days, make_snapshots, snapshot_sizes
 from orchestration.clock import PINNED_CLOCK
 from orchestration.errors import BackfillError
 from orchestration.resources import Platform, build_platform
@@ -57,6 +57,24 @@ def test_both_ends_are_included(platform: Platform) -> None:
     assert days_from(platform, FIRST, date(2026, 3, 9))[-1] == date(2026, 3, 9)
 
 
+def test_any_list_of_past_days_is_taken_in_order_and_each_once(platform: Platform) -> None:
+    assert days_listed(platform, "2026-03-04, 2026-03-01,2026-03-04,") == [FIRST, LAST]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("yesterday", "'yesterday' is not a list of days; give them as 2026-01-01,2026-02-01"),
+        (",", "is not a list of days"),
+        ("2026-03-01,2026-03-10", "2026-03-10 is not a past day; give days up to 2026-03-09"),
+        ("2026-03-01,2025-12-31", "2025-12-31 would be gone at once"),
+    ],
+)
+def test_a_list_that_holds_no_past_days_is_refused(platform: Platform, text: str, sentence: str) -> None:
+    with pytest.raises(BackfillError, match=sentence):
+        days_listed(platform, text)
+
+
 def test_only_the_files_of_the_days_land_in_order_and_once(platform: Platform) -> None:
     for day in (LAST, FIRST, date(2026, 3, 8)):
         put_order(platform, day, "ann")
@@ -101,6 +119,8 @@ def test_a_backfill_makes_each_days_features_of_what_was_known_then_and_only_onc
     assert not make_snapshots(platform, days)
     assert not make_snapshots(platform, days[:2])
     assert platform.warehouse.served_build() == build
+
+    assert not make_snapshots(platform, days_listed(platform, "2026-03-05,2026-03-01"))
 
     # killed after landing: the days are there, what landed is not built
     put_order(platform, date(2026, 3, 3), "zoe")

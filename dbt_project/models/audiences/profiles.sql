@@ -19,6 +19,21 @@ next_orders as (
     select * from {{ source('predictions', 'next_orders') }}
 ),
 
+popular as (
+    select string_agg(product_id, ',' order by rank) as product_ids
+    from {{ source('predictions', 'popular_products') }}
+    where rank <= 10
+),
+
+recommendations as (
+    select
+        customer_id,
+        string_agg(product_id, ',' order by rank) as product_ids
+    from {{ source('predictions', 'recommendations') }}
+    where list = 'new' and rank <= 10
+    group by customer_id
+),
+
 segments as (
     select * from {{ source('predictions', 'segments') }}
 ),
@@ -35,6 +50,7 @@ profiles as (
         ltv_scores.upper_net_revenue_365d,
         next_orders.expected_on as next_order_on,
         best_channels.channel as best_channel,
+        coalesce(recommendations.product_ids, popular.product_ids) as recommended_products,
         segments.segment_name,
         churn_scores.as_of_date as predicted_on
     from customers
@@ -42,6 +58,8 @@ profiles as (
     left join churn_scores on customers.customer_id = churn_scores.customer_id
     left join ltv_scores on customers.customer_id = ltv_scores.customer_id
     left join next_orders on customers.customer_id = next_orders.customer_id
+    left join recommendations on customers.customer_id = recommendations.customer_id
+    cross join popular
     left join segments on customers.customer_id = segments.customer_id
 )
 

@@ -1,5 +1,6 @@
--- One row per event that tells of a refund (or of some of its lines): what was paid back, at the rate of the refunded order's day (its own day where the order
--- is not known), and from when until when that stood. Without a refund_id every event is a refund of its own: an order may be refunded twice.
+-- One row per event that tells of a refund (or of some of its lines) and period in which its order stood the same: what was paid back, at the rate of the
+-- refunded order's day (its own day where the order is not known), and from when until when that was known. An order that is told of, changed or cancelled
+-- later changes no earlier period. Without a refund_id every event is a refund of its own: an order may be refunded twice.
 {{ config(materialized='incremental', incremental_strategy='touched', unique_key='refund_key', on_schema_change='fail') }}
 
 with refund_events as (
@@ -7,7 +8,8 @@ with refund_events as (
         stg_events.*,
         event_evidence.evidence_id,
         event_evidence.ordered_at as evidence_at,
-        {{ refund_key('stg_events') }} as refund_key
+        {{ refund_key('stg_events') }} as refund_key,
+        {{ order_key('stg_events') }} as told_order_key
     from {{ ref('stg_events') }} as stg_events
     left join {{ ref('event_evidence') }} as event_evidence on stg_events.landed_seq = event_evidence.landed_seq
     where stg_events.event = 'Order Refunded' and stg_events.known_at < {{ as_of() }} {{ and_touched('refund_key', refund_key('stg_events')) }}
@@ -24,13 +26,58 @@ totals as (
     {{ product_totals('placed') }}
 ),
 
-orders as (
-    select * from {{ ref('orders') }}
+order_versions as (
+    select * from {{ ref('order_versions') }}
 ),
 
-cancellations as (
-    select * from {{ ref('order_versions') }}
-    where is_cancelled and known_until is null
+changes as (
+    select
+        landed_seq,
+        told_order_key,
+        known_at as from_at
+    from placed
+    union
+    select
+        placed.landed_seq,
+        placed.told_order_key,
+        order_versions.known_at as from_at
+    from placed
+    inner join order_versions
+        on
+            placed.told_order_key = order_versions.order_key
+            and placed.known_at < order_versions.known_at
+            and (placed.replaced_at is null or order_versions.known_at < placed.replaced_at)
+),
+
+periods as (
+    select
+        *,
+        lead(from_at) over (partition by landed_seq order by from_at) as next_at
+    from changes
+),
+
+known_versions as (
+    select
+        order_versions.*,
+        periods.landed_seq as refund_seq,
+        periods.from_at,
+        order_versions.known_until is null or order_versions.known_until > periods.from_at as is_standing
+    from periods
+    inner join order_versions on periods.told_order_key = order_versions.order_key and order_versions.known_at <= periods.from_at
+),
+
+orders as (
+    select
+        refund_seq,
+        from_at,
+        max(case when is_standing and not is_cancelled then order_key end) as order_key,
+        {{ value_at_last('evidence_id', 'occurred_at, known_at, landed_seq', 'is_standing and not is_cancelled') }} as evidence_id,
+        {{ value_at_last('evidence_at', 'occurred_at, known_at, landed_seq', 'is_standing and not is_cancelled') }} as evidence_at,
+        min(ordered_at) as ordered_at,
+        sum(case when is_standing and not is_cancelled then net_amount end) as net_amount,
+        max(case when is_standing and is_cancelled then 1 else 0 end) as is_cancelled
+    from known_versions
+    group by refund_seq, from_at
 ),
 
 rates as (
@@ -46,8 +93,10 @@ priced as (
         case when orders.evidence_id is not null then orders.evidence_at else placed.evidence_at end as evidence_at,
         placed.landed_seq,
         placed.occurred_at as refunded_at,
-        placed.known_at,
-        least(placed.replaced_at, cancellations.known_at) as known_until,
+        placed.known_at as told_at,
+        periods.from_at as known_at,
+        coalesce(periods.next_at, placed.replaced_at) as known_until,
+        coalesce(orders.is_cancelled, 0) = 1 as is_cancelled,
         cast(coalesce(orders.ordered_at, placed.occurred_at) as date) as rate_date,
         coalesce(placed.currency, {{ reporting_currency() }}) as currency,
         coalesce(
@@ -60,9 +109,9 @@ priced as (
         -- a refund that names no amount is of the whole order
         coalesce(orders.net_amount, 0) as order_amount
     from placed
+    inner join periods on placed.landed_seq = periods.landed_seq
     left join totals on placed.landed_seq = totals.landed_seq
-    left join orders on placed.source = orders.source and placed.order_id = orders.order_id
-    left join cancellations on placed.source = cancellations.source and placed.order_id = cancellations.order_id
+    left join orders on periods.landed_seq = orders.refund_seq and periods.from_at = orders.from_at
 ),
 
 refund_versions as (
@@ -73,8 +122,10 @@ refund_versions as (
         priced.evidence_at,
         priced.landed_seq,
         priced.refunded_at,
+        priced.told_at,
         priced.known_at,
         priced.known_until,
+        priced.is_cancelled,
         cast(
             coalesce({{ in_reporting_currency('priced.amount_in_currency', 'own.rate', 'reporting.rate') }}, priced.order_amount) as decimal(18, 4)
         ) as net_amount

@@ -4,16 +4,16 @@
 with standing as (
     select
         *,
-        row_number() over (partition by refund_key order by refunded_at desc, known_at desc, landed_seq desc) as newest
+        row_number() over (partition by refund_key order by refunded_at desc, told_at desc, landed_seq desc) as newest
     from {{ ref('refund_versions') }} as refund_versions
-    where refund_versions.known_until is null {{ and_touched('refund_key', 'refund_versions.refund_key') }}
+    where refund_versions.known_until is null and not refund_versions.is_cancelled {{ and_touched('refund_key', 'refund_versions.refund_key') }}
 ),
 
 totals as (
     select
         refund_key,
         min(refunded_at) as refunded_at,
-        min(known_at) as known_at,
+        min(told_at) as known_at,
         sum(net_amount) as net_amount
     from standing
     group by refund_key

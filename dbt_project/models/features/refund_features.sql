@@ -14,7 +14,9 @@ with known_refunds as (
         on
             refund_versions.evidence_id = known_evidence.evidence_id
             and {{ is_owner_at('known_evidence', 'refund_versions.evidence_at') }}
-    where {{ stands_at('refund_versions', 'known_evidence.as_of') }} {{ and_redone_at_date('customer_id', 'known_evidence') }}
+    where
+        {{ stands_at('refund_versions', 'known_evidence.as_of') }} and not refund_versions.is_cancelled
+        {{ and_redone_at_date('customer_id', 'known_evidence') }}
     group by known_evidence.customer_id, known_evidence.as_of_date, known_evidence.as_of, refund_versions.refund_key
 ),
 
