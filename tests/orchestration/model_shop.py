@@ -153,7 +153,7 @@ def score_at(platform: Platform, **options: Any) -> Any:
 def scores_of(platform: Platform) -> dict[str, list[tuple[Any, ...]]]:
     """All rows of every scores table."""
     with platform.warehouse.writer() as connection:
-        return {m.TABLE: connection.rows(f"select * from predictions.{m.TABLE} order by all") for m in MODELS}
+        return {m.TABLE: sorted(connection.rows(f"select * from predictions.{m.TABLE}"), key=repr) for m in MODELS}
 
 
 def assert_models_are_whole(platform: Platform) -> None:
