@@ -120,7 +120,7 @@ def _write_baskets(connection: Connection, rows: pd.DataFrame, today: pd.DataFra
     # as dbt's view does, it forgets who is no customer any more
     connection.execute(
         "create or replace view features.known_purchases as select * from features.order_lines "
-        "where (customer_id, as_of_date) in (select (customer_id, as_of_date) from features.customer_features)"
+        "where (customer_id, as_of_date) in (select customer_id, as_of_date from features.customer_features)"
     )
     bought = known | {"horizon_days": "bigint", "product_id": "varchar"}
     _write(connection, "features.product_labels", later[list(bought)].drop_duplicates(), bought)
@@ -153,7 +153,7 @@ def score_at(platform: Platform, **options: Any) -> Any:
 def scores_of(platform: Platform) -> dict[str, list[tuple[Any, ...]]]:
     """All rows of every scores table."""
     with platform.warehouse.writer() as connection:
-        return {m.TABLE: connection.rows(f"select * from predictions.{m.TABLE} order by all") for m in MODELS}
+        return {m.TABLE: sorted(connection.rows(f"select * from predictions.{m.TABLE}"), key=repr) for m in MODELS}
 
 
 def assert_models_are_whole(platform: Platform) -> None:
