@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,7 @@ def shop(home: Path, **settings: object) -> Platform:
     return platform
 
 
-def rows_of(platform: Platform, query: str) -> list[tuple[object, ...]]:
+def rows_of(platform: Platform, query: str) -> list[tuple[Any, ...]]:
     with platform.warehouse.writer() as connection:
         return connection.rows(query)
 
@@ -78,6 +79,6 @@ def test_a_further_horizon_gets_columns_in_a_table_that_is_there_and_numbers_wit
     assert [row[0] for row in rows_of(more, TOTALS)] == [90, 180, 365]
 
 
-def _now(platform: Platform) -> object:
+def _now(platform: Platform) -> Any:
     with platform.warehouse.writer() as connection:
         return scalar(connection, "select as_of from control.current_run")
