@@ -12,12 +12,12 @@ from bench.harness import Contender, Facts, Run
 from bench.made_up_features import DATES, feature_rows, with_labels
 from ml import MODELS, schema
 from ml.model import ModelOptions
-from orchestration.clock import FEATURE_DATES, LABEL_HORIZONS
+from orchestration.clock import CURRENT_RUN, FEATURE_DATES, LABEL_HORIZONS
 from orchestration.predicting import train
 from orchestration.resources import Platform
 from orchestration.scoring import score
 from orchestration.settings import load_settings
-from orchestration.warehouse import Connection, row_count, write_table
+from orchestration.warehouse import Connection, create_table, row_count, write_table
 
 TRAINED_ON = 2_000
 """Customers the models are trained on, at each of six dates."""
@@ -43,6 +43,8 @@ def prepare(run: Run) -> Facts:
         _write(connection, "control.feature_dates", dates, FEATURE_DATES)
         horizons = pa.table({"horizon_days": [90]})
         write_table(connection, "control.label_horizons", horizons, LABEL_HORIZONS)
+        create_table(connection, "control.current_run", CURRENT_RUN)
+        connection.execute("insert into control.current_run (run_id, as_of, run_seq) values ('bench', ?, 1)", [run_at])
         for module in SCORED:
             train(connection, module, settings=platform.settings, state=platform.state, as_of=run_at)
     _score(run.inputs / "home")
