@@ -8,10 +8,7 @@ ColumnType = Literal["VARCHAR", "DATE", "TIMESTAMP", "BOOLEAN", "INTEGER", "BIGI
 
 @dataclass(frozen=True)
 class Feature:
-    """One feature column; `words` say a value in a sentence for reason codes ("{value}" is the formatted number).
-
-    `how` says how it is computed: the column's description in dbt and in docs/features.md.
-    """
+    """A column: `words` say a value ("{value}") in a sentence of reason codes, `how` is its description in dbt and the docs."""
 
     name: str
     type: ColumnType
