@@ -120,7 +120,7 @@ def _write_baskets(connection: Connection, rows: pd.DataFrame, today: pd.DataFra
     # as dbt's view does, it forgets who is no customer any more
     connection.execute(
         "create or replace view features.known_purchases as select * from features.order_lines "
-        "where (customer_id, as_of_date) in (select (customer_id, as_of_date) from features.customer_features)"
+        "where (customer_id, as_of_date) in (select customer_id, as_of_date from features.customer_features)"
     )
     bought = known | {"horizon_days": "bigint", "product_id": "varchar"}
     _write(connection, "features.product_labels", later[list(bought)].drop_duplicates(), bought)
