@@ -9,14 +9,14 @@ import pyarrow as pa
 
 from ml import schema, splits
 from ml.baskets import OUTCOMES, PRODUCTS, PURCHASES, VIEWS, Acts, Baskets
-from ml.model import ModelError, Reads
+from ml.model import Reads
 from ml.recommend_lists import BasketBatch, popular_products, similar_products
 from ml.recommend_model import RecommendModel
 from ml.retrieval import ShopActs
 from ml.splits import Split
+from orchestration.run_features import RUN_DATE, refuse_stale_features
 from orchestration.warehouse import Connection, scalar, write_table
 
-RUN_DATE: Final = "(select max(as_of_date) from control.feature_dates)"
 MOST_LINES: Final = 1_000_000
 """Order lines of one date that products are judged by at most; of more, a sample of customers."""
 MOST_DATES: Final = 4
@@ -75,12 +75,7 @@ class BasketInputs:
 
     def scored(self, connection: Connection) -> str:
         """See KnowsWhoIsScored."""
-        newest = scalar(connection, "select max(as_of_date) from features.customer_features")
-        run_date = scalar(connection, f"select {RUN_DATE}")
-        if newest is not None and newest < run_date:
-            raise ModelError(
-                f"The features end on {newest}, the run looks back from {run_date}; build them, then score."
-            )
+        refuse_stale_features(connection)
         return f"select distinct customer_id, {RUN_DATE} as as_of_date from ({TODAYS_ACTS}) as acts"
 
 

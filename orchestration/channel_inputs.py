@@ -9,9 +9,9 @@ from ml import splits
 from ml.channel_model import BETWEEN_CHANNELS, CHANNEL_COUNTS
 from ml.model import Reads
 from ml.splits import Split
+from orchestration.run_features import RUN_DATE, refuse_stale_features
 from orchestration.warehouse import Connection
 
-RUN_DATE = "(select max(as_of_date) from control.feature_dates)"
 COUNTS = ", ".join(f"coalesce(used.{name}, 0) as {name}" for name in CHANNEL_COUNTS)
 PACKED = " || ',' || ".join(
     [
@@ -63,6 +63,7 @@ class ChannelInputs:
 
     def today(self, connection: Connection) -> str:
         """One row per customer with features of the run's date: its channels in one text (see PACKED), and what reaches it."""
+        refuse_stale_features(connection)
         return (
             "select buyers.customer_id, buyers.as_of_date, coalesce(uses.channel_uses, '') as channel_uses, "
             "coalesce(consents.to_advertising, 0) = 1 and contacts.email is not null as reach_by_email, "

@@ -4,7 +4,7 @@ import pyarrow as pa
 
 from ml import ltv, schema
 from ml.model import Fitted
-from orchestration.model_inputs import RUN_DATE
+from orchestration.run_features import RUN_DATE
 from orchestration.warehouse import Connection, first_row, scalar, write_table
 
 TABLE = "predictions.ltv_totals"

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from ml.evaluation import churn_metrics
-from orchestration.model_inputs import RUN_DATE, read_frame
+from orchestration.model_inputs import read_frame
+from orchestration.run_features import RUN_DATE
 from orchestration.warehouse import Connection, create_table, scalar, tables_of
 
 PAST_SCORES: Final = "control.past_churn_scores"

@@ -14,9 +14,10 @@ from ml.model import ModelError, ModelModule
 from ml.plots import calibration_plot, drift_plot, model_plot
 from orchestration.errors import RegistryError
 from orchestration.matured_scores import Matured, matured_scores
-from orchestration.model_inputs import INPUTS, RUN_DATE, CustomerRows, KnowsWhoIsScored, frames, model_options
+from orchestration.model_inputs import INPUTS, CustomerRows, KnowsWhoIsScored, frames, model_options
 from orchestration.predicting import load
 from orchestration.resources import Platform
+from orchestration.run_features import RUN_DATE
 from orchestration.warehouse import Connection, first_row, row_count, scalar
 
 MAXIMUM_CALIBRATION_ERROR = 0.1

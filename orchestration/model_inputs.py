@@ -14,10 +14,9 @@ from ml.splits import Split
 from orchestration.basket_inputs import BasketInputs
 from orchestration.channel_inputs import ChannelInputs
 from orchestration.errors import WeftError
+from orchestration.run_features import RUN_DATE, refuse_stale_features
 from orchestration.settings import Settings
-from orchestration.warehouse import Connection, row_count, scalar
-
-RUN_DATE: Final = "(select max(as_of_date) from control.feature_dates)"
+from orchestration.warehouse import Connection, scalar
 
 MOST_TRAINING_ROWS: Final = 600_000
 """Rows that training reads at most, so that its memory is bounded (about 2 GB)."""
@@ -112,14 +111,8 @@ class CustomerInputs:
 
     def today(self, connection: Connection) -> str:
         """See CustomerRows."""
-        today = f"select * from features.customer_features where as_of_date = {RUN_DATE}"
-        if not row_count(connection, f"({today}) as today") and row_count(connection, "features.customer_features"):
-            newest = scalar(connection, "select max(as_of_date) from features.customer_features")
-            run_date = scalar(connection, f"select {RUN_DATE}")
-            raise ModelError(
-                f"The features end on {newest}, the run looks back from {run_date}; build them, then score."
-            )
-        return today
+        refuse_stale_features(connection)
+        return f"select * from features.customer_features where as_of_date = {RUN_DATE}"
 
 
 class _Kinds(dict[str, ModelInputs]):

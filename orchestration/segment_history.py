@@ -11,7 +11,7 @@ from datetime import date
 from typing import Any, Final
 
 from ml import schema
-from orchestration.model_inputs import RUN_DATE
+from orchestration.run_features import RUN_DATE
 from orchestration.state import utc_now
 from orchestration.warehouse import Connection, create_table, scalar, tables_of
 
