@@ -114,7 +114,7 @@ def interleaved(
             one = measure(contender.work, inputs=inputs, size=size)
             measured[contender.name].append(one)
             print(f"  {turn + 1}/{repeats} {contender.name}: {one.seconds:.2f} s", file=sys.stderr, flush=True)
-    _check_agreement(measured)
+    check_agreement(measured)
     return measured
 
 
@@ -122,7 +122,8 @@ VARYING = "bytes"
 """How a fact begins that two runs of the same work may differ in: memory depends on how a server's hash tables grew."""
 
 
-def _check_agreement(measured: dict[str, list[Measurement]]) -> None:
+def check_agreement(measured: dict[str, list[Measurement]]) -> None:
+    """Raise BenchError where contenders did not find the same facts."""
     agreed: Facts = {}
     for name, runs in measured.items():
         for fact, value in ((fact, value) for run in runs for fact, value in run.facts.items()):

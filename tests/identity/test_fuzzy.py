@@ -243,7 +243,10 @@ def _shop(*, with_birth_dates: bool, in_households: bool, duplicates: int) -> tu
 
 
 @needs_splink
-@pytest.mark.parametrize("in_households", [False, True], ids=["strangers", "households"])
+@pytest.mark.parametrize(
+    "in_households",
+    [pytest.param(False, marks=pytest.mark.nightly, id="strangers"), pytest.param(True, id="households")],
+)
 @pytest.mark.parametrize("duplicates", [pytest.param(0, marks=pytest.mark.nightly), 100])
 def test_neither_namesakes_nor_families_are_proposed_as_one_person(in_households, duplicates):
     table, people = _shop(with_birth_dates=True, in_households=in_households, duplicates=duplicates)

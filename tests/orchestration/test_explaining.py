@@ -242,7 +242,7 @@ def test_a_build_of_an_earlier_version_is_not_explained() -> None:
             explain_one(served, {}, rules, ("user_id", "anna"))
 
 
-@settings(derandomize=True, deadline=None, max_examples=60)
+@settings(derandomize=True, deadline=None, max_examples=30)
 @given(histories(), some_decisions(), st.booleans())
 def test_every_pair_is_told_as_the_engine_decided(
     history: list[Sighting], decisions: list[Decision], is_strict: bool

@@ -9,7 +9,8 @@ import pandas as pd
 from ml import splits
 from ml.model import ModelError, Reads
 from ml.splits import Split
-from orchestration.model_inputs import RUN_DATE, frames, read_frame
+from orchestration.model_inputs import frames, read_frame
+from orchestration.run_features import RUN_DATE
 from orchestration.warehouse import Connection, scalar, tables_of
 from session_intent.columns import COLUMNS, TABLE
 
