@@ -24,16 +24,15 @@ def list_() -> None:
     """Every trained version, its test rows and headline metrics; the champion makes the scores."""
     from ml import registry
 
-    version, shown_metrics = Column("version", no_wrap=True), Column("metrics", overflow="fold")
-    table = Table("model", version, "trained", "test date", "test rows", shown_metrics, "", box=None)
+    whole = [Column(name, no_wrap=True) for name in ("model", "version", "test date", "rows")]
+    table = Table(*whole, Column("metrics", overflow="fold"), Column("", no_wrap=True), box=None)
     for card in build_platform().state.models.cards():
         metrics = json.loads(card["metrics"])
         headline = registry.MODULES[card["model"]].HEADLINE if card["model"] in registry.MODULES else ()
-        shown = ", ".join(f"{name} {metrics[name]:.3f}" for name in headline if metrics.get(name) is not None)
+        shown = "\n".join(f"{name} {metrics[name]:,.3f}" for name in headline if metrics.get(name) is not None)
         table.add_row(
             card["model"],
             card["version"],
-            str(card["trained_at"])[:16],
             str(card["test_date"]),
             f"{card['test_rows']:,}",
             shown,
