@@ -93,7 +93,7 @@ def test_without_any_event_there_is_nothing_to_make(platform: Platform) -> None:
         make_snapshots(platform, days)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_backfill_makes_each_days_features_of_what_was_known_then_and_only_once(platform: Platform) -> None:
     put_order(platform, FIRST, "ann", email="x@example.com")
     put_order(platform, date(2026, 3, 2), "bob")

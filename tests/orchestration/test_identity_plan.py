@@ -122,7 +122,7 @@ def test_a_hot_limit_that_is_lowered_splits_what_the_identifier_joined() -> None
     assert plan.differences.moves.any()
 
 
-@settings(derandomize=True, deadline=None, max_examples=40)
+@settings(derandomize=True, deadline=None, max_examples=20)
 @given(histories(), some_decisions(), some_decisions())
 def test_what_is_planned_is_what_the_next_run_does(
     history: list[Sighting], first: list[Decision], then: list[Decision]

@@ -244,8 +244,8 @@ def test_an_expression_that_looks_beyond_its_row_is_refused(
             land(warehouse, tmp_path, "a.ndjson", ndjson(order("1")), wrong)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["big.ndjson", pytest.param("big.csv", marks=pytest.mark.nightly)])
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", ["big.ndjson", "big.csv"])
 def test_a_file_of_200_mb_lands_in_bounded_memory(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     rows = 1_700_000

@@ -120,7 +120,7 @@ def test_what_is_imported_and_not_built_is_said_so(tmp_path: Path) -> None:
     assert "No whole build is served yet: type `weft run`" in weft(tmp_path / "home", "status")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_every_figure_of_a_built_installation_is_told(built: Path) -> None:
     found = status(built)
     served = found["served"]
@@ -144,7 +144,7 @@ def test_every_figure_of_a_built_installation_is_told(built: Path) -> None:
     assert not found["is_being_written"]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_what_a_person_sees_fits_80_columns_and_names_no_person(built: Path) -> None:
     shown = weft(built, "status")
     assert max(map(len, shown.splitlines())) <= 80
@@ -157,7 +157,7 @@ def test_what_a_person_sees_fits_80_columns_and_names_no_person(built: Path) -> 
     assert "The newest exchange rate was 732 days old" in said
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_status_answers_while_somebody_writes(built: Path) -> None:
     with writer(built / "warehouse.duckdb"):
         found = status(built)
@@ -165,7 +165,7 @@ def test_status_answers_while_somebody_writes(built: Path) -> None:
     assert found["served"]["customers"] == 1
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_redis_is_asked_and_not_started(built: Path) -> None:
     assert status(built)["redis"] == {"address": "embedded", "is_reachable": False, "memory_bytes": None, "keys": None}
     with EmbeddedRedis(built / "redis") as server, server.client() as client:
@@ -178,7 +178,7 @@ def test_redis_is_asked_and_not_started(built: Path) -> None:
     assert "secret" not in json.dumps(elsewhere)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_failed_pass_and_a_killed_one_are_told(built: Path, tmp_path: Path) -> None:
     home = tmp_path / "home"
     shutil.copytree(built, home, symlinks=True)
