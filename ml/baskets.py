@@ -59,6 +59,10 @@ class Baskets:
     products: pd.DataFrame
     share: float = 1.0
 
+    def has_products(self, day: date) -> bool:
+        """Whether orders name products on both sides of `day`, so that something can be learnt of it."""
+        return not self.acts[day].purchases.empty and not self.outcomes[day].empty
+
     def on(self, *days: date) -> "Baskets":
         """The part of those dates."""
         acts, outcomes = {day: self.acts[day] for day in days}, {day: self.outcomes[day] for day in days}

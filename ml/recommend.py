@@ -103,7 +103,12 @@ def train(
 
     Whether the ranker or a rule orders a list is decided on the newest date before the test. Raises ModelError.
     """
-    before = split.dates_before_test[-params.most_dates :]
+    before = tuple(day for day in split.dates_before_test[-params.most_dates :] if data.has_products(day))
+    if not before or not data.has_products(split.test_date):
+        raise ModelError(
+            "Recommendations cannot be learnt: orders before and after the dates to learn from have to name their products, "
+            "and too few do; give order lines a product_id."
+        )
     made = {day: _dated(data, day, params.retrieval, most=params.most_customers) for day in (*before, split.test_date)}
     test = made[split.test_date]
     judged = _judged_model([made[day] for day in before], params)

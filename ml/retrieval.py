@@ -134,6 +134,8 @@ class Shop:
         """The `most` products of largest inner product per customer, best first (FAISS, exact); -1 where there are fewer."""
         import faiss
 
+        if not most:
+            return np.empty((len(customers), 0), dtype=np.int64)
         index = faiss.IndexFlatIP(self.product_factors.shape[1])
         index.add(self.product_factors)
         with threadpool_limits(1):

@@ -214,6 +214,20 @@ def test_a_shop_with_too_few_customers_gets_a_sentence() -> None:
         trained_on(made_up_baskets(12))
 
 
+def test_a_shop_whose_orders_name_no_product_gets_a_sentence_and_its_customers_no_lists(
+    data: Baskets, today: Acts, trained: Trained[Any]
+) -> None:
+    nothing = {day: Acts(day, acts.purchases.head(0), acts.views.head(0)) for day, acts in data.acts.items()}
+    for empty in (
+        replace(data, acts=nothing),
+        replace(data, outcomes={day: o.head(0) for day, o in data.outcomes.items()}),
+    ):
+        with pytest.raises(ModelError, match="have to name their products"):
+            trained_on(empty)
+    bare = replace(today, purchases=today.purchases.head(0), views=today.views.head(0))
+    assert scored(trained.model, bare, made_up_products().head(0)).empty
+
+
 @pytest.mark.parametrize("products", ["none", "without names"])
 def test_a_shop_without_a_catalogue_is_served(data: Baskets, today: Acts, products: str) -> None:
     bare = made_up_products().assign(product_name=None, category=None, stock=None, is_repeatable=None)
