@@ -7,7 +7,7 @@ import pytest
 from tests.dbt_project.increments import dbt
 
 
-@pytest.mark.nightly
+@pytest.mark.slow
 def test_every_model_makes_of_its_unit_tests_rows_what_they_say(tmp_path: Path) -> None:
     warehouse = tmp_path / "warehouse.duckdb"
     dbt(warehouse, ["run", "--empty"])
