@@ -84,7 +84,7 @@ def test_the_card_of_every_model_is_a_page_that_needs_nothing_else(weft: Any, tm
     parsed = HTMLParser(page.read_text(encoding="utf-8"))
     assert not parsed.unclosed
     assert not [address for address in parsed.addresses if not address.startswith("data:image/png;base64,")]
-    assert parsed.addresses, "what moved it most, and for most models how good it is"
+    assert len(parsed.addresses) == (1 if module.MODEL == "recommendations" else 2)
     assert module.PURPOSE.split(",")[0] in parsed.text
     assert "the first model" in parsed.text
     assert all(limit in parsed.text for limit in module.LIMITS)
